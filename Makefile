@@ -1,0 +1,51 @@
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZTIME ?= 60s
+TOOL     := go tool -modfile=tools/go.mod
+
+.PHONY: help build demo test bench fuzz lint cover clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/consentd
+	go build -trimpath -o bin/consentd ./cmd/consentd
+
+demo: ## one round on this machine: requests, answers, withdrawals, changes; ends with a summary
+	go run ./cmd/consentd dev --rounds 1
+
+# `go test` hides skips. A new file name each time also keeps it from answering with the cached result of a package that
+# skipped something, since that is tied to the variable's value.
+test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
+	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
+	KAFKATEST_SKIPS="$$skips" go test -race ./... || status=$$?; \
+	if [ -s "$$skips" ]; then \
+		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \
+	fi >&2; \
+	exit $$status
+
+bench: ## throughput, CPU, memory and calls of the daemon, beside a bare reader and writer
+	go run ./cmd/consentd bench
+
+fuzz: ## every fuzz target for FUZZTIME (60s)
+	@go test -list '^Fuzz' ./... | \
+	awk '/^Fuzz/ {found[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, found[i]; n = 0}' | \
+	while read -r pkg target; do \
+		echo "=== $$target in $$pkg"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+	done
+
+lint: ## golangci-lint, gofumpt and deadcode, at the versions of tools/go.mod
+	$(TOOL) golangci-lint run
+	@bad=$$($(TOOL) gofumpt -l .); if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi
+	@dead=$$($(TOOL) deadcode -test ./...); if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
+
+cover: ## statements covered by the tests, in all and in cover.html
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -html=cover.out -o cover.html
+	go tool cover -func=cover.out | tail -n 1
+
+clean: ## remove what the targets made
+	rm -rf bin cover.out cover.html

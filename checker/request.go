@@ -1,0 +1,56 @@
+package checker
+
+import (
+	"time"
+
+	"consentd/schemas"
+)
+
+// Request is a request that is being worked on, with the record it came in.
+type Request struct {
+	schemas.Request
+	// Origin is where the request's first record stands.
+	Origin schemas.Origin
+	// Key and Headers are the record's, to be sent on with a dead letter.
+	Key     []byte
+	Headers []schemas.Header
+	// Size is what the request takes up in memory, in bytes, as far as it follows from the record.
+	Size int
+	// Invalid is set when the request can't be decoded; Value then has its bytes. When they were too many for a dead
+	// letter, Truncated is how many there were.
+	Invalid   *schemas.InvalidError
+	Value     []byte
+	Truncated int
+	// Ticket stands for the record where its offset is kept account of.
+	Ticket int64
+	// TakenAt is when work on it began.
+	TakenAt time.Time
+
+	// outcomes has what is known of each item; open counts those without.
+	outcomes []Outcome
+	open     int
+}
+
+// Outcome is how the question about one item ended: an answer or a failure.
+type Outcome struct {
+	Answer  schemas.Answer
+	Source  schemas.Source
+	Failure *schemas.Failure // nil: there is an answer
+}
+
+// Weight is how many items the request holds in flight: an invalid one counts as one.
+func (r *Request) Weight() int { return max(len(r.Items), 1) }
+
+// Resolve sets the outcome of an item and tells whether it was the last: then Outcomes has them all.
+func (r *Request) Resolve(item int, o Outcome) bool {
+	if r.outcomes == nil {
+		r.outcomes = make([]Outcome, len(r.Items))
+		r.open = len(r.Items)
+	}
+	r.outcomes[item] = o
+	r.open--
+	return r.open == 0
+}
+
+// Outcomes returns the outcome of each item, once all are resolved.
+func (r *Request) Outcomes() []Outcome { return r.outcomes }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"consentd/config"
+	"consentd/internal/bench"
+	"consentd/internal/daemon"
+)
+
+func benchCommand() *cobra.Command {
+	o := bench.Options{Items: 300_000, Corps: 20, Conversations: 100_000, Delay: 20 * time.Millisecond}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the daemon: items a second, CPU, memory, calls",
+		Long: `Measure the daemon on the workload "steady": known conversations, nothing changed, flat single requests keyed by corp id.
+Broker, simulated WeCom and load run in other processes, so that CPU time and memory are the daemon's alone, its start and
+the restoring of the status included. In the same run the floor is measured: bare kafka-go that moves the same records in
+and as many out, with no JSON and no API.
+
+Without --brokers an embedded broker is started. Topics with a name of their own are created and left behind.`,
+		Example: "  consentd bench --brokers localhost:9092\n  consentd bench --rate 5000 --corps 1 --items 100000",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Items < 1 || o.Corps < 1 || o.Conversations < 1 || o.Rate < 0 {
+				return &usageError{errors.New("--items, --corps and --conversations must be 1 or more, --rate 0 or more")}
+			}
+			report, err := bench.Run(cmd.Context(), o, func(s string) { cmd.PrintErrln(s) })
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+			}
+			return report.Print(cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringSliceVar(&o.Brokers, "brokers", nil, "measure on the cluster at `HOST:PORT,…` instead of an embedded broker")
+	cmd.Flags().IntVar(&o.Items, "items", o.Items, "ask for `N` items")
+	cmd.Flags().IntVar(&o.Corps, "corps", o.Corps, "of `N` corps")
+	cmd.Flags().IntVar(&o.Conversations, "conversations", o.Conversations, "with `N` conversations, known before")
+	cmd.Flags().IntVar(&o.Rate, "rate", o.Rate, "submit `N` requests a second while the daemon runs; 0: all wait before it starts")
+	cmd.Flags().DurationVar(&o.Delay, "delay", o.Delay, "let the simulated WeCom take `DURATION` for a call")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// benchPartCommand is what the benchmark runs in processes of their own.
+func benchPartCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "bench-part", Hidden: true, Args: noArguments}
+	var path string
+	daemonPart := &cobra.Command{
+		Use: "daemon", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := config.Load(path, os.Environ())
+			if err != nil {
+				return err
+			}
+			if err := daemon.Run(cmd.Context(), cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
+				return err
+			}
+			return bench.PrintUsage(cmd.OutOrStdout(), 0)
+		},
+	}
+	configFlag(daemonPart, &path)
+
+	brokerPart := &cobra.Command{
+		Use: "broker", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := kfake.NewCluster(kfake.NumBrokers(1))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			fmt.Fprintln(cmd.OutOrStdout(), c.ListenAddrs()[0])
+			<-cmd.Context().Done()
+			return nil
+		},
+	}
+
+	var brokers []string
+	var from, to string
+	var items int
+	floorPart := &cobra.Command{
+		Use: "floor", Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			took, err := bench.Floor(cmd.Context(), brokers, from, to, items)
+			if err != nil {
+				return err
+			}
+			return bench.PrintUsage(cmd.OutOrStdout(), took)
+		},
+	}
+	floorPart.Flags().StringSliceVar(&brokers, "brokers", nil, "")
+	floorPart.Flags().StringVar(&from, "from", "", "")
+	floorPart.Flags().StringVar(&to, "to", "", "")
+	floorPart.Flags().IntVar(&items, "items", 0, "")
+
+	cmd.AddCommand(daemonPart, brokerPart, floorPart)
+	return cmd
+}

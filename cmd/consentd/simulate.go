@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"consentd/wechat/wechattest"
+)
+
+func simulateCommand() *cobra.Command {
+	var listen string
+	var o wechattest.Options
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Run the simulated WeCom as a process",
+		Long: `Run the simulated WeCom: the two calls and gettoken as the real API answers them, with statuses, delays and faults set
+over HTTP under /simulator/. It prints its URL on one line and serves until it is stopped.
+
+It knows every corp and takes any secret, unless --corp names some.`,
+		Example: "  consentd simulate --listen 127.0.0.1:8080 --delay 20ms\n  consentd simulate --corp ww1=secret --corp ww2=other",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", listen)
+			if err != nil {
+				return &usageError{fmt.Errorf("--listen: %w", err)}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "http://%s\n", l.Addr())
+			return serve(cmd.Context(), l, wechattest.New(o))
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "listen on `HOST:PORT`; port 0: any free one")
+	cmd.Flags().DurationVar(&o.Delay, "delay", 0, "answer each call after `DURATION`")
+	cmd.Flags().DurationVar(&o.TokenTTL, "token-ttl", 2*time.Hour, "let access_tokens expire after `DURATION`")
+	cmd.Flags().StringToStringVar(&o.Corps, "corp", nil, "know the corp `ID=SECRET` (may be given more than once); none: every corp")
+	return cmd
+}
+
+// serve answers until ctx ends, then lets the calls in flight end.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	const grace = 5 * time.Second
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		stopped <- s.Shutdown(ctx)
+	})
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stop()
+		return err
+	}
+	return <-stopped
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// check looks at what settings mean together.
+func (l *loader) check() {
+	c := &l.config
+	if c.Instance == "" {
+		name, err := os.Hostname()
+		if err != nil || name == "" {
+			l.problem("instance", "is empty and this host has no name: set it")
+		}
+		c.Instance = name
+	}
+	l.checkTopics()
+	l.checkKafka()
+	l.checkBaseURL()
+	l.checkTimeouts()
+	if c.Retry.MaxInterval < c.Retry.InitialInterval {
+		l.problem("retry.max_interval", "%s is less than retry.initial_interval (%s): want at least that", c.Retry.MaxInterval, c.Retry.InitialInterval)
+	}
+	if len(c.Corps) == 0 && len(l.problems) == 0 {
+		l.warnings = append(l.warnings, "corps is empty: every request will fail with unknown_corp")
+	}
+}
+
+// checkTopics wants a topic to have one use.
+func (l *loader) checkTopics() {
+	uses := make(map[string]string)
+	for _, f := range l.fields {
+		name := f.value.String()
+		if !strings.HasPrefix(f.tag("range"), "topic") || name == "" {
+			continue
+		}
+		if other, ok := uses[name]; ok {
+			l.problem(f.key, "%q is %s already: want a topic of its own", name, other)
+		}
+		uses[name] = f.key
+	}
+}
+
+func (l *loader) checkKafka() {
+	t, s := l.config.Kafka.TLS, l.config.Kafka.SASL
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		l.problem("kafka.tls.cert_file", "cert_file and key_file go together: want both or neither")
+	}
+	if !t.Enabled && t != (TLS{}) {
+		l.problem("kafka.tls.enabled", "is false, but other keys of kafka.tls are set: want true, or none of them")
+	}
+	password := s.Password.Reveal() != ""
+	switch {
+	case s.Mechanism != "" && (s.Username == "" || !password):
+		l.problem("kafka.sasl.mechanism", "%s needs username and password_file (or CONSENTD_KAFKA_SASL_PASSWORD)", s.Mechanism)
+	case s.Mechanism == "" && (s.Username != "" || password):
+		l.problem("kafka.sasl.mechanism", "is empty, but a username or password is set: want plain, scram-sha-256 or scram-sha-512")
+	}
+}
+
+func (l *loader) checkBaseURL() {
+	w := l.config.WeChat
+	u, err := url.Parse(w.BaseURL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		l.problem("wechat.base_url", "want https://host[:port][/path], without user, query and fragment")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !w.AllowHTTP:
+		l.problem("wechat.base_url", "is plain http to a host that is not loopback, and tokens travel in it: want https, or wechat.allow_http: true")
+	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// timeoutSlack is kept between the longest that a member may be busy and when it counts as gone.
+const timeoutSlack = 10 * time.Second
+
+// checkTimeouts keeps a member that stalls from publishing when it is a member no more.
+func (l *loader) checkTimeouts() {
+	c := l.config.Consumer
+	need := l.config.Producer.TransactionTimeout + timeoutSlack + c.HeartbeatInterval + c.DrainTimeout
+	for key, have := range map[string]time.Duration{
+		"consumer.session_timeout": c.SessionTimeout, "consumer.rebalance_timeout": c.RebalanceTimeout,
+	} {
+		if have <= need {
+			l.problem(key, "%s: want more than %s (producer.transaction_timeout %s + %s + consumer.heartbeat_interval %s + consumer.drain_timeout %s)",
+				have, need, l.config.Producer.TransactionTimeout, timeoutSlack, c.HeartbeatInterval, c.DrainTimeout)
+		}
+	}
+}
+
+// later are the keys whose feature does not exist yet: they are refused when they are set to other than their default,
+// never ignored.
+var later = map[string]string{
+	"topics.forward":               "several instances",
+	"topics.retry_prefix":          "parking",
+	"producer.transaction_timeout": "transactions",
+	"wechat.calls_per_minute":      "quotas",
+	"wechat.corp_calls_per_minute": "quotas",
+	"wechat.corps_file":            "a list of corps that is read anew",
+	"retry.delays":                 "parking",
+	"retry.max_age":                "parking",
+	"delivery":                     "exactly_once",
+	"ops.listen":                   "metrics and health",
+}
+
+func (l *loader) refuseLater() {
+	d := Default()
+	defaults := fields(&d)
+	for i, f := range l.fields {
+		feature, ok := later[f.key]
+		if ok && !reflect.DeepEqual(f.value.Interface(), defaults[i].value.Interface()) {
+			l.problem(f.key, "%s is not available yet: leave the key out (its default is %s)", feature, f.tag("default"))
+		}
+	}
+	if len(l.config.Suites) > 0 {
+		l.problem("suites", "the suite flow is not available yet: leave the key out")
+	}
+}

@@ -1,0 +1,261 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the reference table to docs/configuration.md")
+
+const canary = "canary-8d21"
+
+// load loads a file with this text and these variables.
+func load(t *testing.T, text string, environ ...string) (Config, []string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"consentd.yaml": text, "secret": canary + "\n", "empty": "", "two": "a\nb\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(content, "$DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, warnings, err := Load(filepath.Join(dir, "consentd.yaml"), environ)
+	if err != nil {
+		err = errors.New(strings.ReplaceAll(err.Error(), dir+string(os.PathSeparator), ""))
+	}
+	return cfg, warnings, err
+}
+
+func TestLoad_WithoutAnythingGivesTheDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, warnings, err := Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Instance != host || cfg.Consumer.MaxInFlight != 20000 || cfg.Batch.Linger != 20*time.Millisecond || cfg.Kafka.Brokers[0] != "localhost:9092" || cfg.Delivery != "at_least_once" {
+		t.Errorf("defaults: %+v", cfg)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "unknown_corp") {
+		t.Errorf("warnings %q, want one about corps", warnings)
+	}
+}
+
+func TestLoad_TakesTheFileAndTheEnvironmentOverIt(t *testing.T) {
+	t.Parallel()
+	cfg, warnings, err := load(t, `
+kafka: {brokers: [a:1, localhost:9092, "[::1]:9093"], sasl: {mechanism: plain, username: u, password_file: $DIR/secret}}
+topics: {changes: changes, create: true}
+consumer: {max_in_flight: 5, start: latest}
+batch: {size: 7, linger: 1s}
+status:
+  refresh: 1h30m
+corps:
+  - {corp_id: ww1, token: {source: gettoken, secret_file: $DIR/secret}}
+  - corp_id: ww-2
+    token: {source: static}
+  - {corp_id: ww3, token: {source: file, path: /tmp/token}}
+`, "CONSENTD_BATCH_SIZE=8", "CONSENTD_CONSUMER_GROUP=g", "CONSENTD_CORPS_WW_2_TOKEN_VALUE=v2", "CONSENTD_SERVICE_HOST=10.0.0.1", "CONSENTD_PORT=tcp://x", "HOME=/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(cfg.Kafka.Brokers) != "[a:1 localhost:9092 [::1]:9093]" || cfg.Kafka.SASL.Password.Reveal() != canary ||
+		cfg.Batch.Size != 8 || cfg.Batch.Linger != time.Second || cfg.Consumer.Group != "g" || cfg.Consumer.MaxInFlight != 5 ||
+		cfg.Status.Refresh != 90*time.Minute || !cfg.Topics.Create {
+		t.Errorf("%+v", cfg)
+	}
+	if cfg.Corps[0].Token.Secret.Reveal() != canary || cfg.Corps[1].Token.Secret.Reveal() != "v2" || cfg.Corps[2].Token.Path != "/tmp/token" {
+		t.Errorf("corps %+v", cfg.Corps)
+	}
+	if len(warnings) != 2 {
+		t.Errorf("warnings %q, want one for each variable of Kubernetes", warnings)
+	}
+	cfg, _, err = load(t, "kafka: {brokers: [a:1]}", "CONSENTD_KAFKA_BROKERS=b:2, c:3")
+	if err != nil || fmt.Sprint(cfg.Kafka.Brokers) != "[b:2 c:3]" {
+		t.Errorf("brokers %q, %v", cfg.Kafka.Brokers, err)
+	}
+}
+
+func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, text, env, want string }{
+		{"typo", "batch:\n  sice: 10", "", "consentd.yaml:2: batch.sice: unknown key: did you mean batch.size?"},
+		{"unknown section", "nonsense: {a: 1}", "", "consentd.yaml:1: nonsense: unknown key"},
+		{"out of range", "batch: {size: 500}", "", `consentd.yaml:1: batch.size: "500": want an integer of 1 to 100`},
+		{"not a number", "batch: {size: many}", "", `consentd.yaml:1: batch.size: "many": want an integer of 1 to 100`},
+		{"fraction", "batch: {size: 1.5}", "", `consentd.yaml:1: batch.size: "1.5": want an integer of 1 to 100`},
+		{"duration without unit", "batch: {linger: 20}", "", `consentd.yaml:1: batch.linger: "20": want a duration of 0s to 10s, such as 20ms, 10s or 1h`},
+		{"negative duration", "batch: {linger: -1s}", "", `consentd.yaml:1: batch.linger: "-1s": want a duration`},
+		{"bool", "topics: {create: maybe}", "", `consentd.yaml:1: topics.create: "maybe": want true or false`},
+		{"list for text", "consumer: {group: [a]}", "", `consentd.yaml:1: consumer.group: is a list: want text`},
+		{"mapping for text", "consumer: {group: {a: 1, b: 2}}", "", `consentd.yaml:1: consumer.group: is a mapping: want text`},
+		{"text for section", "batch: 7", "", `consentd.yaml:1: batch: is "7": want keys and values`},
+		{"broker", "kafka: {brokers: [nohost]}", "", `consentd.yaml:1: kafka.brokers: "nohost": want host:port`},
+		{"no brokers", "kafka: {brokers: []}", "", `consentd.yaml:1: kafka.brokers: is empty`},
+		{"topic", "topics: {results: a b}", "", `consentd.yaml:1: topics.results: "a b": want a topic name`},
+		{"same topic", "topics:\n  results: consent.requests", "", `consentd.yaml:2: topics.results: "consent.requests" is topics.requests already: want a topic of its own`},
+		{"start", "consumer: {start: now}", "", `consentd.yaml:1: consumer.start: "now": want earliest or latest`},
+		{"mechanism", "kafka: {sasl: {mechanism: gssapi}}", "", `consentd.yaml:1: kafka.sasl.mechanism: "gssapi": want plain or scram-sha-256 or scram-sha-512`},
+		{"sasl half", "kafka: {sasl: {mechanism: plain}}", "", `consentd.yaml:1: kafka.sasl.mechanism: plain needs username and password_file`},
+		{"tls half", "kafka: {tls: {enabled: true, cert_file: a}}", "", `consentd.yaml:1: kafka.tls.cert_file: cert_file and key_file go together`},
+		{"tls off", "kafka: {tls: {ca_file: a}}", "", `kafka.tls.enabled: is false, but other keys`},
+		{"http", "wechat: {base_url: 'http://example.com'}", "", `consentd.yaml:1: wechat.base_url: is plain http to a host that is not loopback`},
+		{"url with user", "wechat: {base_url: 'https://u:canary-8d21@example.com'}", "", `consentd.yaml:1: wechat.base_url: want https://`},
+		{"timeouts", "consumer:\n  session_timeout: 30s", "", `consentd.yaml:2: consumer.session_timeout: 30s: want more than 36s`},
+		{"intervals", "retry: {initial_interval: 10s}", "", `retry.max_interval: 5s is less than retry.initial_interval (10s)`},
+		{"later delivery", "delivery: exactly_once", "", `consentd.yaml:1: delivery: exactly_once is not available yet`},
+		{"later quota", "wechat: {calls_per_minute: 1}", "", `consentd.yaml:1: wechat.calls_per_minute: quotas is not available yet`},
+		{"later metrics", "ops: {listen: ':1'}", "", `consentd.yaml:1: ops.listen: metrics and health is not available yet`},
+		{"later suites", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites: the suite flow is not available yet`},
+		{"later source", "corps: [{corp_id: a, token: {source: http, url: x}}]", "", `corps[0]: token.source http of corp a is not available yet`},
+		{"no source", "corps: [{corp_id: a}]", "", `corps[0]: token.source "" of corp a: want gettoken, file or static`},
+		{"two sources", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret, path: p}}]", "", `corps[0]: token.path of corp a does not belong to source gettoken: want secret_file`},
+		{"no secret", "corps: [{corp_id: a.b, token: {source: gettoken}}]", "", `corps[0]: the secret of corp a.b is missing: want token.secret_file or CONSENTD_CORPS_A_B_TOKEN_SECRET`},
+		{"absent secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/none}}]", "", `consentd.yaml:1: corps[0]: file none: no such file or directory`},
+		{"empty secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/empty}}]", "", `corps[0]: file empty: want one line with the secret`},
+		{"two lines", "corps: [{corp_id: a, token: {source: static, value_file: $DIR/two}}]", "", `corps[0]: file two: want one line with the secret`},
+		{"corp twice", "corps:\n - {corp_id: a, token: {source: file, path: p}}\n - {corp_id: a, token: {source: file, path: p}}", "", `consentd.yaml:3: corps[1]: corp_id a stands twice`},
+		{"corp id", "corps: [{corp_id: 'a/b', token: {source: file, path: p}}]", "", `corps[0]: corp_id "a/b": want 1 to 128 characters`},
+		{"corp key", "corps: [{corp_id: a, tokn: {}}]", "", `consentd.yaml:1: corps[0]: unknown field "tokn"`},
+		{"corps a mapping", "corps: {a: 1, b: 2}", "", `consentd.yaml:1: corps: is a mapping: want a list`},
+		{"not YAML", "a: [", "", `consentd.yaml:1: not valid YAML`},
+		{"duplicate key", "log: {level: info}\nlog: {level: warn}", "", `consentd.yaml:2: not valid YAML: mapping key "log" already defined`},
+		{"two documents", "log: {level: info}\n---\nlog: {level: warn}", "", `consentd.yaml: has 2 documents: want one`},
+		{"variable unknown", "", "CONSENTD_BATCH_SICE=1", `CONSENTD_BATCH_SICE: unknown variable: did you mean CONSENTD_BATCH_SIZE?`},
+		{"variable wrong", "", "CONSENTD_BATCH_SIZE=x", `CONSENTD_BATCH_SIZE: "x": want an integer of 1 to 100`},
+		{"variable of a list", "", "CONSENTD_KAFKA_BROKERS=a", `CONSENTD_KAFKA_BROKERS: "a": want host:port`},
+		{"variable empty", "", "CONSENTD_CONSUMER_GROUP=", `CONSENTD_CONSUMER_GROUP: "": want 1 to 128 characters`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var environ []string
+			if c.env != "" {
+				environ = append(environ, c.env)
+			}
+			_, _, err := load(t, c.text, environ...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got:\n%v\nwant:\n%s", err, c.want)
+			}
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("a secret is in: %v", err)
+			}
+		})
+	}
+}
+
+func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
+	t.Parallel()
+	_, _, err := load(t, "batch: {size: 0}\nlog: {level: loud}\ntopics: {reqests: x}\n", "CONSENTD_RETRY_MAX_ELAPSED=never", "CONSENTD_NONSENSE=1")
+	if err == nil || strings.Count(err.Error(), "\n") != 4 {
+		t.Fatalf("want five lines, got:\n%v", err)
+	}
+	for i, want := range []string{":1: batch.size", ":2: log.level", ":3: topics.reqests", "CONSENTD_NONSENSE", "CONSENTD_RETRY_MAX_ELAPSED"} {
+		if line := strings.Split(err.Error(), "\n")[i]; !strings.Contains(line, want) {
+			t.Errorf("line %d is %q, want %s", i, line, want)
+		}
+	}
+}
+
+func TestLoad_NamesAFileThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	_, _, err := Load("none.yaml", nil)
+	var e *Error
+	if !errors.As(err, &e) || err.Error() != "none.yaml: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestYAML_LoadsAgainAndHidesSecrets(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := load(t, "topics: {create: true}\nbatch: {size: 7}\ncorps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret}}]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := cfg.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := load(t, string(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", cfg) {
+		t.Errorf("loaded again:\n%+v\nwas:\n%+v", again, cfg)
+	}
+	asJSON, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{string(text), string(asJSON), fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, cfg.Corps[0].Token.Secret)} {
+		if strings.Contains(shown, canary) {
+			t.Errorf("a secret is shown: %s", shown)
+		}
+	}
+}
+
+func TestExample_Loads(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../examples/consentd.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := load(t, strings.ReplaceAll(string(text), "/run/secrets/ww1", "$DIR/secret"))
+	if err != nil || len(cfg.Corps) != 1 {
+		t.Errorf("%v, %+v", err, cfg.Corps)
+	}
+}
+
+func TestReference_IsWhatThePageHas(t *testing.T) {
+	t.Parallel()
+	const page = "../docs/configuration.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- keys -->\n", "<!-- end of keys -->\n"
+	before, rest, ok1 := strings.Cut(string(text), begin)
+	table, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no %s…%s", page, begin, end)
+	}
+	if table == Reference() {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s differs from the table: run go test ./config -update", page)
+	}
+	if err := os.WriteFile(page, []byte(before+begin+Reference()+end+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("batch: {size: 5}", "CONSENTD_BATCH_SIZE=5")
+	f.Add("corps: [{corp_id: a, token: {source: static}}]", "CONSENTD_CORPS_A_TOKEN_VALUE=x")
+	f.Add("kafka: {brokers: [a:1, b:2]}", "")
+	f.Fuzz(func(t *testing.T, text, variable string) {
+		file := filepath.Join(t.TempDir(), "f.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, _, err := Load(file, []string{variable})
+		if err != nil {
+			if !errors.As(err, new(*Error)) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		if cfg.Batch.Size < 1 || cfg.Batch.Size > 100 || len(cfg.Kafka.Brokers) == 0 {
+			t.Fatalf("loaded %+v", cfg)
+		}
+	})
+}

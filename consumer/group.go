@@ -1,0 +1,200 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+
+	"consentd/internal/broker"
+)
+
+// Config says how the group is joined.
+type Config struct {
+	// Group is the consumer group's id.
+	Group string
+	// Topic is the topic whose partitions the group shares.
+	Topic string
+	// Start is where a group that never committed begins.
+	Start Start
+	// SessionTimeout is how long a member may be silent, RebalanceTimeout how long it may take to join again.
+	SessionTimeout, RebalanceTimeout time.Duration
+	HeartbeatInterval                time.Duration
+	// FetchBytes bounds what is fetched ahead, per broker.
+	FetchBytes int32
+}
+
+// Start is where a group that never committed begins.
+type Start string
+
+// The two ends of the log.
+const (
+	StartEarliest Start = "earliest"
+	StartLatest   Start = "latest"
+)
+
+// joinBackoff is how long to wait after a join that failed; the library's default of 5 s makes a restarted broker wait.
+const joinBackoff = time.Second
+
+// partitionBytes is small, so that what is in flight is a mix of all partitions, and so of many corps: batches fill.
+const partitionBytes = 64 << 10
+
+// Run joins the group and calls work with each generation, one after the other, until ctx ends or work returns an error;
+// then it leaves the group. The generation lasts until its Revoked ends; work must return soon after that, with what it
+// holds published or given up. When work returns nil before, the group is joined anew.
+func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.Logger, work func(context.Context, *Generation) error) error {
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:                cfg.Group,
+		Brokers:           cluster.Brokers(),
+		Dialer:            cluster.Dialer(),
+		Topics:            []string{cfg.Topic},
+		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		HeartbeatInterval: cfg.HeartbeatInterval,
+		SessionTimeout:    cfg.SessionTimeout,
+		RebalanceTimeout:  cfg.RebalanceTimeout,
+		JoinGroupBackoff:  joinBackoff,
+		Timeout:           5 * time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("consumer group %s: %w", cfg.Group, err)
+	}
+	defer group.Close() // leaves the group
+	for {
+		next, err := group.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			// The library tries again by itself, after joinBackoff.
+			log.Warn().Err(err).Str("group", cfg.Group).Msg("joining the group was interrupted, trying again")
+			continue
+		}
+		g := &Generation{
+			cluster: cluster, config: cfg, log: log, revoked: make(chan struct{}),
+			member: broker.Member{Group: next.GroupID, Generation: next.ID, ID: next.MemberID},
+		}
+		for _, p := range next.Assignments[cfg.Topic] {
+			g.partitions = append(g.partitions, broker.TopicPartition{Topic: cfg.Topic, Partition: int32(p.ID)})
+		}
+		done := make(chan error, 1)
+		next.Start(func(generation context.Context) {
+			stop := context.AfterFunc(generation, func() { close(g.revoked) })
+			defer stop()
+			done <- work(ctx, g)
+		})
+		if err := <-done; err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// Generation is this member's share of the topic until the next rebalance.
+type Generation struct {
+	cluster    *broker.Cluster
+	config     Config
+	log        zerolog.Logger
+	member     broker.Member
+	partitions []broker.TopicPartition
+	revoked    chan struct{}
+}
+
+// Member is what commits of this generation are tied to.
+func (g *Generation) Member() broker.Member { return g.member }
+
+// Partitions are those assigned.
+func (g *Generation) Partitions() []broker.TopicPartition { return g.partitions }
+
+// Revoked is closed when the partitions are to be given back.
+func (g *Generation) Revoked() <-chan struct{} { return g.revoked }
+
+// Positions returns where each partition is taken up: its committed offset. A group that never committed begins at
+// Start, and that is committed at once, so that a partition which appears later begins at its beginning.
+func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]int64, error) {
+	if len(g.partitions) == 0 {
+		return nil, nil
+	}
+	positions, err := g.cluster.Committed(ctx, g.member.Group, g.partitions)
+	if err != nil {
+		return nil, err
+	}
+	ends := g.cluster.Earliest
+	if len(positions) == 0 && g.config.Start == StartLatest {
+		ends = g.cluster.HighWatermarks
+	}
+	var fresh []broker.TopicPartition
+	for _, tp := range g.partitions {
+		if _, ok := positions[tp]; !ok {
+			fresh = append(fresh, tp)
+		}
+	}
+	if len(fresh) == 0 {
+		return positions, nil
+	}
+	begin, err := ends(ctx, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.cluster.Commit(ctx, g.member, begin); err != nil {
+		return nil, err
+	}
+	for tp, offset := range begin {
+		positions[tp] = offset
+	}
+	return positions, nil
+}
+
+// Intake takes up what is fetched.
+type Intake interface {
+	// Wanted blocks until there is room for at least one of the partitions, and returns those that there is room for.
+	Wanted(ctx context.Context, tps []broker.TopicPartition) ([]broker.TopicPartition, error)
+	// Take is handed the records of a partition that was wanted. It keeps nothing of f.
+	Take(ctx context.Context, f *broker.Fetched) error
+}
+
+// Fetch reads the partitions from the positions on; see broker.Cluster.Fetch.
+func (g *Generation) Fetch(ctx context.Context, positions map[broker.TopicPartition]int64, in Intake) error {
+	return g.cluster.Fetch(ctx, positions, broker.FetchOptions{
+		Wanted:            in.Wanted,
+		MaxBytes:          g.config.FetchBytes,
+		PartitionMaxBytes: min(g.config.FetchBytes, partitionBytes),
+		OutOfRange:        g.outOfRange,
+		Log:               g.log,
+	}, in.Take)
+}
+
+// errOutOfRange is reported, never returned: reading goes on.
+var errOutOfRange = errors.New("offset out of range")
+
+// outOfRange goes on at the log's start when records were deleted before they were read, and at the configured start when
+// the log ends before the position, as it does after the topic was made anew.
+func (g *Generation) outOfRange(ctx context.Context, tp broker.TopicPartition, position int64) (int64, error) {
+	one := []broker.TopicPartition{tp}
+	start, err := g.cluster.Earliest(ctx, one)
+	if err != nil {
+		return 0, err
+	}
+	end, err := g.cluster.HighWatermarks(ctx, one)
+	if err != nil {
+		return 0, err
+	}
+	event := g.log.Error().Err(errOutOfRange).Stringer("partition", tp).Int64("position", position).
+		Int64("log_start", start[tp]).Int64("log_end", end[tp])
+	switch {
+	case position < start[tp]:
+		event.Int64("lost", start[tp]-position).Msg("records were deleted before they were read: going on at the log's start")
+		return start[tp], nil
+	case position > end[tp] && g.config.Start == StartLatest:
+		event.Msg("the log ends before the committed offset: going on at its end (consumer.start: latest)")
+		return end[tp], nil
+	case position > end[tp]:
+		event.Msg("the log ends before the committed offset: going on at its start (consumer.start: earliest)")
+		return start[tp], nil
+	}
+	return position, nil // a follower that lags behind: ask again
+}

@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+)
+
+// FetchOptions bound a fetch.
+type FetchOptions struct {
+	// MaxBytes bounds a response, PartitionMaxBytes each partition's share; a first batch larger than that comes whole.
+	MaxBytes, PartitionMaxBytes int32
+	// Wanted blocks until there is room for records of at least one of the partitions, and returns those that there is
+	// room for; an error ends the fetch. nil: all of them, always.
+	Wanted func(ctx context.Context, tps []TopicPartition) ([]TopicPartition, error)
+	// OutOfRange says where to go on when a partition's log does not hold the position.
+	OutOfRange func(ctx context.Context, tp TopicPartition, position int64) (int64, error)
+	Log        zerolog.Logger
+}
+
+const (
+	// A broker answers a fetch at once when there is a record, else after so long. It bounds how long a stop takes too.
+	fetchMaxWait = 500 * time.Millisecond
+	// The same while partitions are left out of the fetch, so that they don't wait for long when there is room again.
+	fetchPartWait = 5 * time.Millisecond
+	// How long over fetchMaxWait a response may take before the connection counts as broken.
+	fetchGrace = 30 * time.Second
+	// How long partitions without a leader are left alone.
+	leaderlessPause = metadataTTL
+)
+
+// Fetched is what one fetch brought of one partition. Its records are valid until the handler returns.
+type Fetched struct {
+	TopicPartition
+	Records []Record
+	// Next is the offset behind all that was read, whether or not there were records in it.
+	Next int64
+	// LastStable is the offset behind the last record that may be read: there is more to read while Next is below it.
+	LastStable int64
+}
+
+// Fetch reads the committed records of the partitions from the given positions on, many of them in one request, and
+// hands them to handle: in order for each partition, from one goroutine for each broker. It goes on until ctx ends or
+// handle returns an error, which it then returns; brokers that fail and leaders that move are waited for, only a Permanent
+// error is returned too.
+func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o FetchOptions, handle func(context.Context, *Fetched) error) error {
+	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*int64, len(from))}
+	tps := make([]TopicPartition, 0, len(from))
+	for tp, position := range from {
+		f.next[tp] = &position
+		tps = append(tps, tp)
+	}
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0))
+	for {
+		began := time.Now()
+		err := f.run(ctx, tps)
+		var stop *handlerError
+		switch {
+		case errors.As(err, &stop):
+			return stop.err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case Permanent(err):
+			return err
+		case err == nil:
+			continue // partitions got a leader
+		}
+		if time.Since(began) > 2*metadataTTL {
+			pause.Reset()
+		}
+		o.Log.Warn().Err(err).Msg("fetching is interrupted, trying again")
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+type fetch struct {
+	cluster *Cluster
+	options FetchOptions
+	handle  func(context.Context, *Fetched) error
+	// next has each partition's position. A partition is with one broker's goroutine at a time.
+	next map[TopicPartition]*int64
+}
+
+// handlerError ends the fetch: it is not the cluster's.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+
+// run fetches while the leaders stay where they are.
+func (f *fetch) run(ctx context.Context, tps []TopicPartition) error {
+	led, err := f.cluster.byLeader(ctx, tps)
+	if err != nil {
+		return err
+	}
+	have := 0
+	g, ctx := errgroup.WithContext(ctx)
+	for id, tps := range led {
+		have += len(tps)
+		g.Go(func() error { return f.runBroker(ctx, id, tps) })
+	}
+	if have < len(tps) {
+		g.Go(func() error {
+			select {
+			case <-time.After(leaderlessPause):
+				return errLeaderless
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	if err := g.Wait(); !errors.Is(err, errLeaderless) {
+		return err
+	}
+	return nil
+}
+
+var errLeaderless = errors.New("partitions without a leader")
+
+func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) error {
+	var b buffers
+	var reader batchReader
+	for turn := 0; ; turn++ {
+		// Whoever comes first in a request is served first when the response is full: take turns.
+		first := turn % len(tps)
+		wanted := append(tps[first:len(tps):len(tps)], tps[:first]...)
+		if f.options.Wanted != nil {
+			var err error
+			if wanted, err = f.options.Wanted(ctx, wanted); err != nil {
+				return &handlerError{err}
+			}
+		}
+		maxWait := fetchMaxWait
+		if len(wanted) < len(tps) {
+			maxWait = fetchPartWait
+		}
+		res, err := f.request(ctx, id, wanted, maxWait, &b)
+		if err != nil {
+			return err
+		}
+		for _, t := range res.Topics {
+			for i := range t.Partitions {
+				if err := f.take(ctx, TopicPartition{t.Topic, t.Partitions[i].Partition}, &t.Partitions[i], &reader); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, maxWait time.Duration, b *buffers) (*kmsg.FetchResponse, error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(maxWait / time.Millisecond)
+	req.MinBytes = 1
+	req.MaxBytes = f.options.MaxBytes
+	req.IsolationLevel = 1 // read_committed
+	req.SessionEpoch = -1  // no fetch session: each request is whole
+	for _, tp := range tps {
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != tp.Topic {
+			t := kmsg.NewFetchRequestTopic()
+			t.Topic = tp.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition = tp.Partition
+		p.FetchOffset = *f.next[tp]
+		p.PartitionMaxBytes = f.options.PartitionMaxBytes
+		t := &req.Topics[len(req.Topics)-1]
+		t.Partitions = append(t.Partitions, p)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchMaxWait+fetchGrace)
+	defer cancel()
+	r, err := f.cluster.send(ctx, brokerID(id), req, fetchVersion, b)
+	if err != nil {
+		return nil, err
+	}
+	res := r.(*kmsg.FetchResponse)
+	if res.ErrorCode != 0 {
+		return nil, fmt.Errorf("fetch from broker %d: %w", id, kafka.Error(res.ErrorCode))
+	}
+	return res, nil
+}
+
+// take hands one partition's records on.
+func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchResponseTopicPartition, reader *batchReader) error {
+	next := f.next[tp]
+	switch err := kafka.Error(p.ErrorCode); {
+	case err == kafka.OffsetOutOfRange:
+		position, err := f.options.OutOfRange(ctx, tp, *next)
+		if err == nil {
+			*next = position
+		}
+		return err
+	case p.ErrorCode != 0:
+		return fmt.Errorf("fetch %s: %w", tp, err)
+	}
+	aborted := make([]abortedTransaction, len(p.AbortedTransactions))
+	for i, a := range p.AbortedTransactions {
+		aborted[i] = abortedTransaction{a.ProducerID, a.FirstOffset}
+	}
+	reader.reset(p.RecordBatches, *next, aborted)
+	if err := reader.read(); err != nil {
+		return fmt.Errorf("fetch %s at offset %d: %w", tp, reader.next, err)
+	}
+	if reader.next == *next {
+		return nil
+	}
+	*next = reader.next
+	err := f.handle(ctx, &Fetched{
+		TopicPartition: tp, Records: reader.records, Next: reader.next, LastStable: p.LastStableOffset,
+	})
+	if err != nil {
+		return &handlerError{err}
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+
+	"consentd/schemas"
+)
+
+const (
+	// A batch is closed at this size, below the 1 MiB that brokers and topics accept by default. A record that is larger
+	// has a batch of its own.
+	batchBytes = 768 << 10
+	// How long the replicas may take to acknowledge.
+	produceTimeout = 15 * time.Second
+)
+
+// Records gathers records to produce: a buffer for each partition, in the form in which they are sent. The zero value
+// is ready; Reset makes it ready anew and keeps its memory. Not safe for concurrent use.
+type Records struct {
+	partitions map[TopicPartition]*partitionRecords
+	count      int
+	// requests has the buffers of each broker's requests.
+	requests map[int32]*buffers
+}
+
+type partitionRecords struct {
+	buf     []byte // batches one behind the other, the last one open
+	batches []int  // where each begins
+	count   uint32 // records of the open batch
+	sent    int    // batches that the broker acknowledged
+}
+
+// Append adds a record to a partition.
+func (r *Records) Append(tp TopicPartition, key, value []byte, headers []schemas.Header, at time.Time) {
+	p := r.partitions[tp]
+	if p == nil {
+		if r.partitions == nil {
+			r.partitions = make(map[TopicPartition]*partitionRecords)
+		}
+		p = &partitionRecords{}
+		r.partitions[tp] = p
+	}
+	p.append(key, value, headers, at)
+	r.count++
+}
+
+// Len returns how many records there are.
+func (r *Records) Len() int { return r.count }
+
+// Reset empties r. Memory of partitions that were not used since the last Reset is given back.
+func (r *Records) Reset() {
+	for tp, p := range r.partitions {
+		if len(p.batches) == 0 {
+			delete(r.partitions, tp)
+			continue
+		}
+		*p = partitionRecords{buf: p.buf[:0], batches: p.batches[:0]}
+	}
+	r.count = 0
+}
+
+// append writes a record as format 2 has it (Apache Kafka's documentation, "Record"): every number a zigzag varint, the
+// timestamp that of the batch.
+func (p *partitionRecords) append(key, value []byte, headers []schemas.Header, at time.Time) {
+	size := 1 + varintLen(0) + bytesLen(key) + bytesLen(value) + varintLen(len(headers))
+	for i := range headers {
+		size += varintLen(len(headers[i].Key)) + len(headers[i].Key) + bytesLen(headers[i].Value)
+	}
+	if len(p.batches) == 0 || len(p.buf)-p.batches[len(p.batches)-1]+size > batchBytes {
+		p.open(at)
+	}
+	size += varintLen(int(p.count))
+	p.buf = binary.AppendVarint(p.buf, int64(size))
+	p.buf = append(p.buf, 0)                           // attributes
+	p.buf = binary.AppendVarint(p.buf, 0)              // timestamp delta
+	p.buf = binary.AppendVarint(p.buf, int64(p.count)) // offset delta
+	p.buf = appendBytes(p.buf, key)
+	p.buf = appendBytes(p.buf, value)
+	p.buf = binary.AppendVarint(p.buf, int64(len(headers)))
+	for i := range headers {
+		p.buf = binary.AppendVarint(p.buf, int64(len(headers[i].Key)))
+		p.buf = append(p.buf, headers[i].Key...)
+		p.buf = appendBytes(p.buf, headers[i].Value)
+	}
+	p.count++
+	p.close()
+}
+
+// open begins a batch.
+func (p *partitionRecords) open(at time.Time) {
+	start := len(p.buf)
+	p.batches = append(p.batches, start)
+	p.count = 0
+	p.buf = append(p.buf, make([]byte, atRecords)...)
+	head := p.buf[start:]
+	head[atMagic] = 2
+	binary.BigEndian.PutUint32(head[atMagic-4:], ^uint32(0)) // leader epoch: the broker's to set
+	binary.BigEndian.PutUint64(head[atBaseTimestamp:], uint64(at.UnixMilli()))
+	binary.BigEndian.PutUint64(head[atMaxTimestamp:], uint64(at.UnixMilli()))
+	binary.BigEndian.PutUint64(head[atProducerID:], ^uint64(0)) // none
+	binary.BigEndian.PutUint16(head[atProducerEpoch:], ^uint16(0))
+	binary.BigEndian.PutUint32(head[atBaseSequence:], ^uint32(0))
+}
+
+// close keeps the open batch's lengths and counts; its checksum is made when it is sent.
+func (p *partitionRecords) close() {
+	batch := p.buf[p.batches[len(p.batches)-1]:]
+	binary.BigEndian.PutUint32(batch[atLength:], uint32(len(batch)-atLength-4))
+	binary.BigEndian.PutUint32(batch[atLastOffsetDelta:], p.count-1)
+	binary.BigEndian.PutUint32(batch[atRecordCount:], p.count)
+}
+
+// batch returns the first batch that was not acknowledged, ready to be sent; nil when there is none.
+func (p *partitionRecords) batch() []byte {
+	if p.sent == len(p.batches) {
+		return nil
+	}
+	end := len(p.buf)
+	if p.sent+1 < len(p.batches) {
+		end = p.batches[p.sent+1]
+	}
+	b := p.buf[p.batches[p.sent]:end]
+	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], castagnoli))
+	return b
+}
+
+func varintLen(n int) int {
+	l := 1
+	for u := uint64(n) << 1; u >= 0x80; u >>= 7 {
+		l++
+	}
+	return l
+}
+
+func bytesLen(b []byte) int {
+	if b == nil {
+		return 1
+	}
+	return varintLen(len(b)) + len(b)
+}
+
+func appendBytes(dst, b []byte) []byte {
+	if b == nil {
+		return binary.AppendVarint(dst, -1)
+	}
+	dst = binary.AppendVarint(dst, int64(len(b)))
+	return append(dst, b...)
+}
+
+// Produce sends all records, one request a broker at a time, and returns when all in-sync replicas acknowledged every
+// one of them. It tries for as long as ctx allows: only an error that trying again can't mend is returned before.
+func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) error {
+	pause := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0)), ctx)
+	for {
+		var waiting []TopicPartition
+		for tp, p := range r.partitions {
+			if p.sent < len(p.batches) {
+				waiting = append(waiting, tp)
+			}
+		}
+		if len(waiting) == 0 {
+			return nil
+		}
+		err := c.produceRound(ctx, r, waiting)
+		if err == nil {
+			pause.Reset()
+			continue
+		}
+		if Permanent(err) {
+			return err
+		}
+		wait := pause.NextBackOff()
+		if wait == backoff.Stop {
+			return fmt.Errorf("%w (last tried: %w)", context.Cause(ctx), err)
+		}
+		log.Warn().Err(err).Dur("wait", wait).Msg("producing is interrupted, trying again")
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// produceRound sends the next batch of each partition.
+func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicPartition) error {
+	led, err := c.byLeader(ctx, waiting)
+	if err != nil {
+		return err
+	}
+	have := 0
+	var g errgroup.Group
+	for id, tps := range led {
+		have += len(tps)
+		b := r.requests[id]
+		if b == nil {
+			if r.requests == nil {
+				r.requests = make(map[int32]*buffers)
+			}
+			b = &buffers{}
+			r.requests[id] = b
+		}
+		g.Go(func() error { return c.produceTo(ctx, id, tps, r, b) })
+	}
+	err = g.Wait()
+	if err == nil && have < len(waiting) {
+		err = fmt.Errorf("produce: %w", kafka.LeaderNotAvailable)
+	}
+	return err
+}
+
+func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition, r *Records, b *buffers) error {
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks = -1 // all in-sync replicas
+	req.TimeoutMillis = int32(produceTimeout / time.Millisecond)
+	for topic, partitions := range byTopic(tps) {
+		t := kmsg.NewProduceRequestTopic()
+		t.Topic = topic
+		for _, partition := range partitions {
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Partition, p.Records = partition, r.partitions[TopicPartition{topic, partition}].batch()
+			t.Partitions = append(t.Partitions, p)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*produceTimeout)
+	defer cancel()
+	res, err := c.send(ctx, brokerID(id), req, produceVersion, b)
+	if err != nil {
+		return err
+	}
+	for _, t := range res.(*kmsg.ProduceResponse).Topics {
+		for _, p := range t.Partitions {
+			tp := TopicPartition{t.Topic, p.Partition}
+			if p.ErrorCode != 0 {
+				err = errors.Join(err, fmt.Errorf("produce to %s: %w", tp, kafka.Error(p.ErrorCode)))
+				continue
+			}
+			r.partitions[tp].sent++
+		}
+	}
+	return err
+}

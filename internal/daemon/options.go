@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"consentd/checker"
+	"consentd/config"
+	"consentd/consumer"
+	"consentd/internal/broker"
+	"consentd/internal/pipeline"
+	"consentd/producer"
+)
+
+// clusterOptions turns the configuration into what the cluster is reached with.
+func clusterOptions(cfg config.Config) (broker.Options, error) {
+	o := broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID}
+	for _, t := range neededTopics(cfg.Topics) {
+		o.Topics = append(o.Topics, t.Name)
+	}
+	var err error
+	if o.TLS, err = tlsConfig(cfg.Kafka.TLS); err != nil {
+		return o, err
+	}
+	o.SASL, err = mechanism(cfg.Kafka.SASL)
+	return o, err
+}
+
+func tlsConfig(c config.TLS) (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("kafka.tls.ca_file: %s has no certificate in PEM", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.cert_file and key_file: %w", err)
+		}
+		t.Certificates = []tls.Certificate{cert}
+	}
+	return t, nil
+}
+
+func mechanism(c config.SASL) (sasl.Mechanism, error) {
+	password := c.Password.Reveal()
+	switch c.Mechanism {
+	case "plain":
+		return plain.Mechanism{Username: c.Username, Password: password}, nil
+	case "scram-sha-256":
+		return scram.Mechanism(scram.SHA256, c.Username, password)
+	case "scram-sha-512":
+		return scram.Mechanism(scram.SHA512, c.Username, password)
+	}
+	return nil, nil
+}
+
+func consumerConfig(cfg config.Config) consumer.Config {
+	return consumer.Config{
+		Group:             cfg.Consumer.Group,
+		Topic:             cfg.Topics.Requests,
+		Start:             consumer.Start(cfg.Consumer.Start),
+		SessionTimeout:    cfg.Consumer.SessionTimeout,
+		RebalanceTimeout:  cfg.Consumer.RebalanceTimeout,
+		HeartbeatInterval: cfg.Consumer.HeartbeatInterval,
+		FetchBytes:        int32(min(maxFetchBytes, cfg.Consumer.MaxInFlightBytes/fetchShare)),
+	}
+}
+
+// What is fetched ahead is a small part of what may be in flight, and never much.
+const (
+	maxFetchBytes = 4 << 20
+	fetchShare    = 8
+)
+
+func pipelineConfig(cfg config.Config) pipeline.Config {
+	return pipeline.Config{
+		MaxInFlight:      cfg.Consumer.MaxInFlight,
+		MaxInFlightBytes: cfg.Consumer.MaxInFlightBytes,
+		DrainTimeout:     cfg.Consumer.DrainTimeout,
+		StatusRefresh:    cfg.Status.Refresh,
+	}
+}
+
+func checkerConfig(cfg config.Config) checker.Config {
+	return checker.Config{
+		BatchSize:   cfg.Batch.Size,
+		Linger:      cfg.Batch.Linger,
+		Concurrency: cfg.WeChat.CorpConcurrency,
+		Retry: checker.Retry{
+			InitialInterval: cfg.Retry.InitialInterval,
+			MaxInterval:     cfg.Retry.MaxInterval,
+			MaxElapsed:      cfg.Retry.MaxElapsed,
+		},
+	}
+}
+
+func producerTopics(cfg config.Config) producer.Topics {
+	return producer.Topics{
+		Results: cfg.Topics.Results, Changes: cfg.Topics.Changes,
+		Status: cfg.Topics.Status, DeadLetters: cfg.Topics.DeadLetters,
+	}
+}

@@ -1,0 +1,212 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"consentd/checker"
+	"consentd/consumer"
+	"consentd/internal/broker"
+	"consentd/producer"
+	"consentd/status"
+)
+
+// Config bounds a pipeline.
+type Config struct {
+	// MaxInFlight bounds the items, MaxInFlightBytes the requests' bytes that are taken up and not yet published.
+	MaxInFlight      int
+	MaxInFlightBytes int
+	// DrainTimeout is how long what is in flight may take to be done when the pipeline is to stop.
+	DrainTimeout time.Duration
+	// StatusRefresh is how old a status record may grow before an unchanged reply writes it anew.
+	StatusRefresh time.Duration
+}
+
+// Pipeline works on the requests of one generation.
+type Pipeline struct {
+	config   Config
+	checker  *checker.Checker
+	table    *status.Table
+	producer *producer.Producer
+	member   broker.Member
+	log      zerolog.Logger
+
+	incoming  chan *intake
+	published chan error
+
+	// calls is Run's context: the calls in flight end with it.
+	calls context.Context
+	// waiting is what was fetched and could not be taken up yet, at most one intake a partition.
+	waiting []*intake
+	room    *room
+	// behind are the partitions that had more to read when they were fetched last.
+	behind map[broker.TopicPartition]bool
+	// inFlight is what was taken up and not yet published.
+	inFlight load
+
+	offsets   map[broker.TopicPartition]*consumer.Offsets
+	committed map[broker.TopicPartition]int64
+
+	// filling is the batch that takes what is settled, sealed the one that is being published; nil when there is none.
+	filling, sealed *producer.Batch
+	// done and releasing are the loads that filling and sealed free once they are published.
+	done, releasing load
+	// touched has the partitions whose offsets may have moved since filling was begun.
+	touched map[broker.TopicPartition]bool
+
+	key    []byte
+	single [1]checker.Outcome
+}
+
+// finishTimeout is how long the last batch may take to be published once the drain timeout is over.
+const finishTimeout = time.Second
+
+// load is work in flight.
+type load struct{ items, bytes int }
+
+func (l *load) add(o load) { l.items += o.items; l.bytes += o.bytes }
+func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
+
+// New returns a pipeline that takes up partitions at the given positions, with the status table restored.
+func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
+	positions map[broker.TopicPartition]int64, log zerolog.Logger) *Pipeline {
+	pl := &Pipeline{
+		config: cfg, checker: c, table: table, producer: p, member: member, log: log,
+		incoming:  make(chan *intake),
+		room:      newRoom(),
+		behind:    make(map[broker.TopicPartition]bool),
+		published: make(chan error, 1),
+		offsets:   make(map[broker.TopicPartition]*consumer.Offsets),
+		committed: make(map[broker.TopicPartition]int64),
+		touched:   make(map[broker.TopicPartition]bool),
+	}
+	for tp, position := range positions {
+		pl.offsets[tp] = &consumer.Offsets{}
+		pl.offsets[tp].Start(position)
+		pl.committed[tp] = position
+	}
+	return pl
+}
+
+// Run works until stop is closed and what was in flight is published, or given up after the drain timeout. The error is
+// that of a publication that failed for good, or of ctx; nil means that all that was taken up is done.
+func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer p.wait()
+	defer giveUp()
+	p.calls = ctx
+	p.begin(ctx)
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var deadline <-chan time.Time
+	for {
+		now := time.Now()
+		p.takeUp(now)
+		p.checker.Backlog(len(p.waiting) > 0 || len(p.behind) > 0)
+		p.checker.Flush(p.calls, now)
+		p.publish(ctx)
+		incoming := p.incoming
+		if deadline != nil {
+			if p.inFlight == (load{}) && p.sealed == nil {
+				return nil
+			}
+			incoming = nil
+		}
+		if due, ok := p.checker.Due(); ok {
+			timer.Reset(time.Until(due))
+		} else {
+			timer.Stop()
+		}
+		select {
+		case in := <-incoming:
+			p.waiting = append(p.waiting, in)
+			if in.more {
+				p.behind[in.tp] = true
+			} else {
+				delete(p.behind, in.tp)
+			}
+		case reply := <-p.checker.Replies():
+			p.settle(reply)
+		case err := <-p.published:
+			if err := p.release(err); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case <-stop:
+			stop, p.waiting = nil, nil // what was not taken up is read again by whoever comes next
+			deadline = time.After(p.config.DrainTimeout)
+		case <-deadline:
+			time.AfterFunc(finishTimeout, giveUp)
+			return p.finish(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// begin opens the next batch and the stage of the status table that goes with it.
+func (p *Pipeline) begin(ctx context.Context) {
+	p.filling = p.producer.NewBatch(ctx)
+	p.table.Begin()
+}
+
+// publish sends off what was gathered, unless a batch is on its way: then it waits for that, and grows.
+func (p *Pipeline) publish(ctx context.Context) {
+	if p.sealed != nil {
+		return
+	}
+	for tp := range p.touched {
+		if next := p.offsets[tp].Committable(); next != p.committed[tp] {
+			p.filling.Done(tp, next)
+			p.committed[tp] = next
+		}
+	}
+	clear(p.touched)
+	if p.filling.Empty() {
+		return
+	}
+	p.sealed, p.releasing = p.filling, p.done
+	p.done = load{}
+	p.begin(ctx)
+	go func(b *producer.Batch) { p.published <- p.producer.Publish(ctx, p.member, b) }(p.sealed)
+}
+
+// release takes note that the sealed batch is out, or failed for good.
+func (p *Pipeline) release(err error) error {
+	b := p.sealed
+	p.sealed = nil
+	if err != nil {
+		return err
+	}
+	p.table.Commit()
+	p.producer.Reuse(b)
+	p.inFlight.sub(p.releasing)
+	p.releasing = load{}
+	return nil
+}
+
+// finish publishes what is settled and gives up the rest.
+func (p *Pipeline) finish(ctx context.Context) error {
+	for p.sealed != nil {
+		if err := p.release(<-p.published); err != nil {
+			return err
+		}
+		p.publish(ctx)
+	}
+	if p.inFlight.items > 0 {
+		p.log.Warn().Int("items", p.inFlight.items).Dur("drain_timeout", p.config.DrainTimeout).
+			Msg("not all requests in flight were done in time: they will be read again")
+	}
+	return nil
+}
+
+// wait returns when nothing runs any more that Run began.
+func (p *Pipeline) wait() {
+	p.checker.Wait()
+	if p.sealed != nil {
+		<-p.published
+	}
+}

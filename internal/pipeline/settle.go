@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"time"
+
+	"consentd/checker"
+	"consentd/producer"
+	"consentd/schemas"
+	"consentd/status"
+)
+
+// settle compares a reply with what is known, conversation by conversation: changes and new status go with the batch that
+// is being filled, whether or not the requests that asked are complete.
+func (p *Pipeline) settle(reply *checker.Reply) {
+	if reply.Unasked > 0 {
+		p.log.Warn().Int("pairs", reply.Unasked).Msg("a reply had pairs that nobody asked for: ignored")
+	}
+	now := reply.At
+	p.checker.Settled(p.calls, reply, time.Now(), func(q *checker.Question, o checker.Outcome) {
+		if o.Failure == nil {
+			o = p.settleAnswer(q, o)
+		}
+		for _, w := range q.Waiters {
+			p.resolve(w, o, now)
+		}
+	})
+}
+
+// settleAnswer returns the answer that goes out: the reply, or what is known when the reply is stale.
+func (p *Pipeline) settleAnswer(q *checker.Question, o checker.Outcome) checker.Outcome {
+	entry, known := p.table.Get(q.Conversation.Kind, q.Hash)
+	var before *schemas.Status
+	if known {
+		before = &entry.Status
+	}
+	s := status.Settle(before, q.Conversation.Kind, o.Answer)
+	if s.Stale {
+		return checker.Outcome{Answer: s.Status.Answer, Source: schemas.SourceStatus}
+	}
+	at := o.Answer.CheckedAt
+	if known && len(s.Transitions) == 0 && at.Sub(entry.StoredAt) <= p.config.StatusRefresh {
+		p.table.Touch(q.Conversation.Kind, q.Hash, at)
+	} else {
+		p.key = q.Conversation.AppendKey(p.key[:0])
+		first := q.Waiters[0]
+		cause := p.cause(first.Request, first.Item)
+		for i := range s.Transitions {
+			p.filling.Changed(q.Conversation, p.key, &s.Transitions[i], at, &cause)
+		}
+		p.filling.Status(q.Conversation, p.key, &s.Status)
+		p.table.Stage(q.Hash, status.Entry{Kind: q.Conversation.Kind, Status: s.Status, StoredAt: at})
+	}
+	return checker.Outcome{Answer: s.Status.Answer, Source: o.Source}
+}
+
+// cause names an item of a request to the events that come of it.
+func (p *Pipeline) cause(r *checker.Request, item int) producer.Cause {
+	c := producer.Cause{
+		Origin: r.Origin,
+		Envelope: schemas.Envelope{
+			Request: schemas.RequestRef{ID: r.ID, Count: max(r.Count, 1)},
+			Context: r.Context,
+		},
+	}
+	if r.ID == "" {
+		c.Envelope.Request.ID = r.Origin.String()
+	}
+	if item < len(r.Items) {
+		c.Envelope.Request.Index = r.Items[item].Index
+	}
+	c.TraceParent, _ = schemas.LastHeader(r.Headers, schemas.HeaderTraceParent)
+	return c
+}

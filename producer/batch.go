@@ -1,0 +1,78 @@
+package producer
+
+import (
+	"time"
+
+	"consentd/internal/broker"
+	"consentd/schemas"
+)
+
+// Cause is the item of a request that an event comes of.
+type Cause struct {
+	Origin      schemas.Origin
+	Envelope    schemas.Envelope
+	TraceParent []byte // nil: none
+}
+
+// Batch is what is published together. Made by Producer.NewBatch; not safe for concurrent use.
+type Batch struct {
+	producer    *Producer
+	events      broker.Records
+	status      broker.Records
+	deadLetters broker.Records
+	offsets     map[broker.TopicPartition]int64
+	now         time.Time // the records' timestamp
+
+	headers *schemas.EventHeaders
+	id      []byte
+	value   []byte
+	extra   []schemas.Header
+}
+
+// Checked adds the answer to an item; key is the conversation's.
+func (b *Batch) Checked(c schemas.Conversation, key []byte, a *schemas.Answer, source schemas.Source, cause *Cause) {
+	b.value = schemas.AppendChecked(b.value[:0], c, a, source, &cause.Envelope)
+	b.id = schemas.AppendAnswerID(b.id[:0], cause.Origin, cause.Envelope.Request.Index)
+	b.event(&b.producer.results, schemas.TypeChecked, key, key, a.CheckedAt, cause)
+}
+
+// Failed adds the failure of an item. Where the conversation is not known whole, subject is nil, key that of the request,
+// and c has what is valid of it.
+func (b *Batch) Failed(c schemas.Conversation, key, subject []byte, f *schemas.Failure, at time.Time, cause *Cause) {
+	b.value = schemas.AppendFailed(b.value[:0], c, f, at, &cause.Envelope)
+	b.id = schemas.AppendAnswerID(b.id[:0], cause.Origin, cause.Envelope.Request.Index)
+	b.event(&b.producer.results, schemas.TypeFailed, key, subject, at, cause)
+}
+
+// Changed adds one change of a conversation.
+func (b *Batch) Changed(c schemas.Conversation, key []byte, t *schemas.Transition, at time.Time, cause *Cause) {
+	b.value = schemas.AppendChanged(b.value[:0], c, t, at, &cause.Envelope)
+	b.id = schemas.AppendChangeID(b.id[:0], key, t, cause.Origin, cause.Envelope.Request.Index)
+	b.event(&b.producer.changes, schemas.TypeChanged, key, key, at, cause)
+}
+
+func (b *Batch) event(to *topic, eventType string, key, subject []byte, at time.Time, cause *Cause) {
+	headers := b.headers.Of(eventType, b.id, subject, at, cause.TraceParent)
+	b.events.Append(to.partition(key), key, b.value, headers, b.now)
+}
+
+// Status adds the record of what is now known of a conversation, in its corp's partition.
+func (b *Batch) Status(c schemas.Conversation, key []byte, s *schemas.Status) {
+	b.value = schemas.AppendStatus(b.value[:0], c.Kind, s)
+	b.id = append(b.id[:0], c.CorpID...)
+	b.status.Append(b.producer.status.partition(b.id), key, b.value, nil, b.now)
+}
+
+// DeadLetter adds what can't succeed without a person: key, value and headers are those of the original record.
+func (b *Batch) DeadLetter(key, value []byte, original []schemas.Header, d *schemas.DeadLetter) {
+	b.extra = d.AppendHeaders(b.extra[:0], original)
+	b.deadLetters.Append(b.producer.deadLetters.partition(key), key, value, b.extra, b.now)
+}
+
+// Done says how far a partition's requests are done with this batch: next is the first offset that is not.
+func (b *Batch) Done(tp broker.TopicPartition, next int64) { b.offsets[tp] = next }
+
+// Empty tells whether there is nothing to publish.
+func (b *Batch) Empty() bool {
+	return len(b.offsets) == 0 && b.events.Len() == 0 && b.status.Len() == 0 && b.deadLetters.Len() == 0
+}

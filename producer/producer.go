@@ -1,0 +1,139 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
+
+	"consentd/internal/broker"
+	"consentd/schemas"
+)
+
+// Topics are the names of the topics written to.
+type Topics struct {
+	Results     string
+	Changes     string // empty: Results
+	Status      string
+	DeadLetters string
+}
+
+// Producer publishes batches. Publish and NewBatch may be called from two goroutines.
+type Producer struct {
+	cluster *broker.Cluster
+	source  string
+	log     zerolog.Logger
+
+	results, changes, status, deadLetters topic
+	spare                                 chan *Batch
+}
+
+// topic is where records go, and how keys are placed there.
+type topic struct {
+	name        string
+	partitioner broker.Partitioner
+}
+
+func (t *topic) partition(key []byte) broker.TopicPartition {
+	return broker.TopicPartition{Topic: t.name, Partition: t.partitioner.Partition(key)}
+}
+
+// New looks the topics up and returns a producer for the events of a consumer group.
+func New(ctx context.Context, cluster *broker.Cluster, group string, t Topics, log zerolog.Logger) (*Producer, error) {
+	if t.Changes == "" {
+		t.Changes = t.Results
+	}
+	p := &Producer{
+		cluster: cluster, source: schemas.SourceOf(group), log: log,
+		results: topic{name: t.Results}, changes: topic{name: t.Changes},
+		status: topic{name: t.Status}, deadLetters: topic{name: t.DeadLetters},
+		spare: make(chan *Batch, 2),
+	}
+	for _, t := range p.topics() {
+		if err := t.refresh(ctx, cluster); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Producer) topics() []*topic {
+	return []*topic{&p.results, &p.changes, &p.status, &p.deadLetters}
+}
+
+// refresh follows a topic's growth.
+func (t *topic) refresh(ctx context.Context, cluster *broker.Cluster) error {
+	n, err := cluster.PartitionCount(ctx, t.name)
+	if err == nil && n != t.partitioner.Count() {
+		t.partitioner = broker.NewPartitioner(n)
+	}
+	return err
+}
+
+// NewBatch returns an empty batch, one that was Reused where there is one.
+func (p *Producer) NewBatch(ctx context.Context) *Batch {
+	for _, t := range p.topics() {
+		if err := t.refresh(ctx, p.cluster); err != nil {
+			p.log.Debug().Err(err).Str("topic", t.name).Msg("partition count not refreshed")
+		}
+	}
+	var b *Batch
+	select {
+	case b = <-p.spare:
+	default:
+		b = &Batch{
+			producer: p, headers: schemas.NewEventHeaders(p.source), offsets: make(map[broker.TopicPartition]int64),
+		}
+	}
+	b.now = time.Now()
+	return b
+}
+
+// Reuse takes back a batch that is done with.
+func (p *Producer) Reuse(b *Batch) {
+	b.events.Reset()
+	b.status.Reset()
+	b.deadLetters.Reset()
+	clear(b.offsets)
+	select {
+	case p.spare <- b:
+	default:
+	}
+}
+
+// Publish sends the batch and then commits its offsets as member m: events, status records, dead letters and offsets in
+// this order, each acknowledged by all in-sync replicas before the next. After an error none, some or all of it may have
+// been published; published again it carries the same event ids. It tries until ctx ends, except where trying again
+// can't help.
+func (p *Producer) Publish(ctx context.Context, m broker.Member, b *Batch) error {
+	for _, records := range []*broker.Records{&b.events, &b.status, &b.deadLetters} {
+		if err := p.cluster.Produce(ctx, records, p.log); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
+	if len(b.offsets) == 0 {
+		return nil
+	}
+	return p.commit(ctx, m, b.offsets)
+}
+
+// commit tries again while the coordinator moves; that the generation is over is final.
+func (p *Producer) commit(ctx context.Context, m broker.Member, offsets map[broker.TopicPartition]int64) error {
+	attempt := func() error {
+		err := p.cluster.Commit(ctx, m, offsets)
+		if code := kafka.Error(0); err != nil && errors.As(err, &code) && !code.Temporary() {
+			return backoff.Permanent(err)
+		}
+		return err
+	}
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+	if err := backoff.Retry(attempt, backoff.WithContext(pause, ctx)); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package status
+
+import (
+	"time"
+
+	"consentd/schemas"
+)
+
+// Table holds the last known status of conversations, by the hash of their key. What a transaction in the making would
+// change is staged above it: seen by the next settlements at once, kept when the transaction commits. Not safe for
+// concurrent use: one goroutine settles.
+type Table struct {
+	pairs map[schemas.Hash]pair
+	rooms map[schemas.Hash]*room
+	// words are the API's words, each once: pairs name them by their place.
+	words     []string
+	wordPlace map[string]uint32
+	// staged are the changes of transactions not committed yet, oldest first.
+	staged []map[schemas.Hash]Entry
+}
+
+// Entry is what the table has of a conversation.
+type Entry struct {
+	schemas.Status
+	Kind schemas.Kind
+	// StoredAt is the checked_at of the record in the status topic, which may be older than the last reply.
+	StoredAt time.Time
+}
+
+// pair is an Entry without pointers: a million of them are nothing to the garbage collector.
+type pair struct {
+	changeTime int64 // unix s
+	checkedAt  int64 // unix ms
+	storedAt   int64 // unix ms
+	version    int64
+	word       uint32
+}
+
+type room struct {
+	members   []schemas.Member
+	checkedAt int64 // unix ms
+	storedAt  int64 // unix ms
+	version   int64
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table {
+	return &Table{
+		pairs:     make(map[schemas.Hash]pair),
+		rooms:     make(map[schemas.Hash]*room),
+		wordPlace: make(map[string]uint32),
+	}
+}
+
+// Len returns how many conversations are known, without the staged ones.
+func (t *Table) Len() int { return len(t.pairs) + len(t.rooms) }
+
+// Get returns what is known of a conversation, staged or not.
+func (t *Table) Get(kind schemas.Kind, h schemas.Hash) (Entry, bool) {
+	for i := len(t.staged) - 1; i >= 0; i-- {
+		if e, ok := t.staged[i][h]; ok {
+			return e, true
+		}
+	}
+	if kind == schemas.Room {
+		r, ok := t.rooms[h]
+		if !ok {
+			return Entry{}, false
+		}
+		return entry(kind, r.checkedAt, r.storedAt, schemas.Status{Answer: schemas.Answer{Members: r.members}, Version: r.version}), true
+	}
+	p, ok := t.pairs[h]
+	if !ok {
+		return Entry{}, false
+	}
+	consent := schemas.Consent{AgreeStatus: t.words[p.word], StatusChangeTime: p.changeTime}
+	return entry(kind, p.checkedAt, p.storedAt, schemas.Status{Answer: schemas.Answer{Consent: consent}, Version: p.version}), true
+}
+
+func entry(kind schemas.Kind, checkedAt, storedAt int64, s schemas.Status) Entry {
+	s.CheckedAt = time.UnixMilli(checkedAt)
+	return Entry{Kind: kind, Status: s, StoredAt: time.UnixMilli(storedAt)}
+}
+
+// Put sets what is known of a conversation.
+func (t *Table) Put(h schemas.Hash, e Entry) {
+	checkedAt, storedAt := e.CheckedAt.UnixMilli(), e.StoredAt.UnixMilli()
+	if e.Kind == schemas.Room {
+		t.rooms[h] = &room{members: e.Members, checkedAt: checkedAt, storedAt: storedAt, version: e.Version}
+		return
+	}
+	t.pairs[h] = pair{
+		changeTime: e.StatusChangeTime, checkedAt: checkedAt, storedAt: storedAt, version: e.Version, word: t.word(e.AgreeStatus),
+	}
+}
+
+// Touch notes that the API said again what is known. It tells nothing new, so it waits for no transaction.
+func (t *Table) Touch(kind schemas.Kind, h schemas.Hash, checkedAt time.Time) {
+	for i := len(t.staged) - 1; i >= 0; i-- {
+		if e, ok := t.staged[i][h]; ok {
+			e.CheckedAt = checkedAt
+			t.staged[i][h] = e
+			return
+		}
+	}
+	if kind == schemas.Room {
+		if r := t.rooms[h]; r != nil {
+			r.checkedAt = checkedAt.UnixMilli()
+		}
+		return
+	}
+	if p, ok := t.pairs[h]; ok {
+		p.checkedAt = checkedAt.UnixMilli()
+		t.pairs[h] = p
+	}
+}
+
+// Forget removes a conversation.
+func (t *Table) Forget(h schemas.Hash) {
+	delete(t.pairs, h)
+	delete(t.rooms, h)
+}
+
+func (t *Table) word(s string) uint32 {
+	place, ok := t.wordPlace[s]
+	if !ok {
+		place = uint32(len(t.words))
+		t.words = append(t.words, s)
+		t.wordPlace[s] = place
+	}
+	return place
+}
+
+// Begin opens the stage of the next transaction.
+func (t *Table) Begin() { t.staged = append(t.staged, make(map[schemas.Hash]Entry)) }
+
+// Stage sets what is known once the transaction that was begun last commits.
+func (t *Table) Stage(h schemas.Hash, e Entry) { t.staged[len(t.staged)-1][h] = e }
+
+// Commit makes the oldest stage known for good.
+func (t *Table) Commit() {
+	for h, e := range t.staged[0] {
+		t.Put(h, e)
+	}
+	t.staged = t.staged[1:]
+}
+
+// Drop forgets all that is staged: the oldest transaction failed, and the later ones were built on it.
+func (t *Table) Drop() { t.staged = nil }

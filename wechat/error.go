@@ -1,0 +1,62 @@
+package wechat
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"consentd/schemas"
+)
+
+// Error says why a call brought no answer.
+type Error struct {
+	// Class is one of schemas.Classes.
+	Class schemas.Class
+	// Errcode is the API's own; 0: there was none.
+	Errcode int
+	// Unknown: nobody documented the Errcode. Its Class is Transient, and after some tries it is best taken for Rejected.
+	Unknown bool
+	// Message says what happened and what would help, for a person. It holds no access_token, secret or URL.
+	Message string
+	// RetryAfter is the shortest pause that is of use before the next try; 0: the caller's choice.
+	RetryAfter time.Duration
+
+	cause error
+}
+
+func (e *Error) Error() string {
+	if e.Errcode != 0 {
+		return fmt.Sprintf("%s: errcode %d: %s", e.Class, e.Errcode, e.Message)
+	}
+	return fmt.Sprintf("%s: %s", e.Class, e.Message)
+}
+
+// Is makes errors.Is find context.DeadlineExceeded after a timeout, and the network's errors. The cause itself is not
+// handed out: its text may have what Message must not.
+func (e *Error) Is(target error) bool { return e.cause != nil && errors.Is(e.cause, target) }
+
+// Temporary tells whether asking again may help without a person: after a pause, for the classes transient,
+// rate_limited and token.
+func (e *Error) Temporary() bool {
+	switch e.Class {
+	case schemas.Transient, schemas.RateLimited, schemas.Token:
+		return true
+	}
+	return false
+}
+
+func failure(class schemas.Class, cause error, format string, args ...any) *Error {
+	return &Error{Class: class, cause: cause, Message: fmt.Sprintf(format, args...)}
+}
+
+// errcodeFailure is about a reply with an errcode other than 0.
+func errcodeFailure(code int, errmsg string) *Error {
+	meaning, known := errcodes[code]
+	if !known {
+		meaning = unknownErrcode
+	}
+	return &Error{
+		Class: meaning.class, Errcode: code, Unknown: !known, RetryAfter: meaning.retryAfter,
+		Message: fmt.Sprintf("%s: %s (the API says: %s)", meaning.text, meaning.hint, errmsg),
+	}
+}

@@ -1,0 +1,90 @@
+package wechattest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Simulator is the simulated WeCom: serve it with any HTTP server. It starts no goroutines. Everything is safe for
+// concurrent use.
+type Simulator struct {
+	options  Options
+	tokens   *tokens
+	book     *book
+	faults   faults
+	recorder recorder
+	control  http.Handler
+	delay    atomic.Int64 // ns
+	hints    atomic.Uint64
+	calls    sync.Pool // of *call
+}
+
+// New returns a simulated WeCom to which nobody has talked yet.
+func New(o Options) *Simulator {
+	o = o.withDefaults()
+	s := &Simulator{
+		options:  o,
+		tokens:   newTokens(o),
+		book:     newBook(o),
+		faults:   faults{seed: o.Seed, cleared: make(chan struct{})},
+		recorder: recorder{all: newStats(), corps: make(map[string]*corpRecord)},
+		calls:    sync.Pool{New: func() any { return new(call) }},
+	}
+	s.control = newControl(s)
+	s.SetDelay(o.Delay)
+	return s
+}
+
+// SetDelay changes how long each call takes, for calls that arrive from now on.
+func (s *Simulator) SetDelay(d time.Duration) { s.delay.Store(int64(d)) }
+
+// TB is what Start needs of a *testing.T, *testing.B or *testing.F.
+type TB interface {
+	Helper()
+	Cleanup(func())
+}
+
+// Start serves the simulator on the loopback interface until the test ends, and returns its URL. Calls that hang at the end
+// are broken off.
+func (s *Simulator) Start(t TB) string {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
+}
+
+// ServeHTTP answers a call of the API, or one under /simulator/ that controls the simulator.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case singlePath:
+		s.serve(w, r, Single)
+	case roomPath:
+		s.serve(w, r, Room)
+	case getTokenPath:
+		s.serve(w, r, GetToken)
+	default:
+		s.control.ServeHTTP(w, r)
+	}
+}
+
+// pause waits and tells whether the caller is still there.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
