@@ -26,8 +26,13 @@ test: ## all tests with the race detector, on the embedded broker and on Apache 
 	fi >&2; \
 	exit $$status
 
-bench: ## throughput, CPU, memory and calls of the daemon, beside a bare reader and writer
-	go run ./cmd/consentd bench
+# Apache Kafka prints its address when it answers.
+bench: build ## items/s, CPU, memory and calls of the daemon on Apache Kafka, beside bare kafka-go; then at 5,000 a second
+	@addr=$$(mktemp); trap 'kill %1 2>/dev/null; wait; rm -f "$$addr"' EXIT; set -m; \
+	go run ./internal/kafkatest/apachekafka >"$$addr" & \
+	until [ -s "$$addr" ]; do kill -0 %1 2>/dev/null || exit 1; sleep 0.2; done; \
+	bin/consentd bench --brokers "$$(head -n 1 "$$addr")"; \
+	bin/consentd bench --brokers "$$(head -n 1 "$$addr")" --rate 5000 --corps 1 --items 100000 --conversations 20000
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@go test -list '^Fuzz' ./... | \

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
 	"net/url"
 	"os"
-	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,7 +25,7 @@ func (l *loader) check() {
 	l.checkKafka()
 	l.checkBaseURL()
 	l.checkTimeouts()
-	if c.Retry.MaxInterval < c.Retry.InitialInterval {
+	if !l.flawed("retry.initial_interval", "retry.max_interval") && c.Retry.MaxInterval < c.Retry.InitialInterval {
 		l.problem("retry.max_interval", "%s is less than retry.initial_interval (%s): want at least that", c.Retry.MaxInterval, c.Retry.InitialInterval)
 	}
 	if len(c.Corps) == 0 && len(l.problems) == 0 {
@@ -51,8 +53,14 @@ func (l *loader) checkKafka() {
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		l.problem("kafka.tls.cert_file", "cert_file and key_file go together: want both or neither")
 	}
+	if t.Enabled {
+		l.checkCertificates(t)
+	}
 	if !t.Enabled && t != (TLS{}) {
 		l.problem("kafka.tls.enabled", "is false, but other keys of kafka.tls are set: want true, or none of them")
+	}
+	if l.flawed("kafka.sasl", envPrefix+"KAFKA_SASL_PASSWORD") {
+		return
 	}
 	password := s.Password.Reveal() != ""
 	switch {
@@ -63,15 +71,41 @@ func (l *loader) checkKafka() {
 	}
 }
 
+// checkCertificates reads the files now: one that is wrong is a wrong configuration, not a cluster out of reach.
+func (l *loader) checkCertificates(t TLS) {
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		switch {
+		case err != nil:
+			l.problem("kafka.tls.ca_file", "%v", err)
+		case !x509.NewCertPool().AppendCertsFromPEM(pem):
+			l.problem("kafka.tls.ca_file", "%s has no certificate: want PEM", t.CAFile)
+		}
+	}
+	if t.CertFile != "" && t.KeyFile != "" {
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			l.problem("kafka.tls.cert_file", "with key_file: %v", err)
+		}
+	}
+}
+
 func (l *loader) checkBaseURL() {
 	w := l.config.WeChat
+	if l.flawed("wechat.base_url", "wechat.allow_http") {
+		return
+	}
 	u, err := url.Parse(w.BaseURL)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || badPort(u.Port()):
 		l.problem("wechat.base_url", "want https://host[:port][/path], without user, query and fragment")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !w.AllowHTTP:
 		l.problem("wechat.base_url", "is plain http to a host that is not loopback, and tokens travel in it: want https, or wechat.allow_http: true")
 	}
+}
+
+func badPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port != "" && (err != nil || n == 0)
 }
 
 func isLoopback(host string) bool {
@@ -86,41 +120,15 @@ const timeoutSlack = 10 * time.Second
 func (l *loader) checkTimeouts() {
 	c := l.config.Consumer
 	need := l.config.Producer.TransactionTimeout + timeoutSlack + c.HeartbeatInterval + c.DrainTimeout
+	if l.flawed("producer.transaction_timeout", "consumer.heartbeat_interval", "consumer.drain_timeout") {
+		return
+	}
 	for key, have := range map[string]time.Duration{
 		"consumer.session_timeout": c.SessionTimeout, "consumer.rebalance_timeout": c.RebalanceTimeout,
 	} {
-		if have <= need {
+		if have <= need && !l.flawed(key) {
 			l.problem(key, "%s: want more than %s (producer.transaction_timeout %s + %s + consumer.heartbeat_interval %s + consumer.drain_timeout %s)",
 				have, need, l.config.Producer.TransactionTimeout, timeoutSlack, c.HeartbeatInterval, c.DrainTimeout)
 		}
-	}
-}
-
-// later are the keys whose feature does not exist yet: they are refused when they are set to other than their default,
-// never ignored.
-var later = map[string]string{
-	"topics.forward":               "several instances",
-	"topics.retry_prefix":          "parking",
-	"producer.transaction_timeout": "transactions",
-	"wechat.calls_per_minute":      "quotas",
-	"wechat.corp_calls_per_minute": "quotas",
-	"wechat.corps_file":            "a list of corps that is read anew",
-	"retry.delays":                 "parking",
-	"retry.max_age":                "parking",
-	"delivery":                     "exactly_once",
-	"ops.listen":                   "metrics and health",
-}
-
-func (l *loader) refuseLater() {
-	d := Default()
-	defaults := fields(&d)
-	for i, f := range l.fields {
-		feature, ok := later[f.key]
-		if ok && !reflect.DeepEqual(f.value.Interface(), defaults[i].value.Interface()) {
-			l.problem(f.key, "%s is not available yet: leave the key out (its default is %s)", feature, f.tag("default"))
-		}
-	}
-	if len(l.config.Suites) > 0 {
-		l.problem("suites", "the suite flow is not available yet: leave the key out")
 	}
 }

@@ -11,7 +11,7 @@ type Config struct {
 	Consumer Consumer `yaml:"consumer"`
 	Producer Producer `yaml:"producer"`
 	// Instance is never empty once it is loaded.
-	Instance string  `yaml:"instance" default:"" doc:"unique per live process; the host's name when empty"`
+	Instance string  `yaml:"instance" default:"" range:"name or empty" doc:"unique per live process; the host's name when empty"`
 	Batch    Batch   `yaml:"batch"`
 	WeChat   WeChat  `yaml:"wechat"`
 	Corps    []Corp  `yaml:"corps"`
@@ -88,11 +88,11 @@ type Batch struct {
 type WeChat struct {
 	BaseURL            string        `yaml:"base_url" default:"https://qyapi.weixin.qq.com" range:"url" doc:"where the API is; plain http only to loopback, or with allow_http"`
 	AllowHTTP          bool          `yaml:"allow_http" default:"false" doc:"allow a base_url of plain http that is not loopback"`
-	ItemField          string        `yaml:"item_field" default:"item" range:"name" doc:"the array's name in the single call"`
+	ItemField          string        `yaml:"item_field" default:"item" range:"identifier" doc:"the array's name in the single call"`
 	Timeout            time.Duration `yaml:"timeout" default:"10s" range:"100ms..5m" doc:"how long one call may take"`
 	CallsPerMinute     int           `yaml:"calls_per_minute" default:"40000" range:"1..100000000" doc:"most calls of all instances together"`
 	CorpCallsPerMinute int           `yaml:"corp_calls_per_minute" default:"10000" range:"1..100000000" doc:"most calls of a corp"`
-	CorpConcurrency    int           `yaml:"corp_concurrency" default:"5" range:"1..1000" doc:"most calls of a corp at once"`
+	CorpConcurrency    int           `yaml:"corp_concurrency" default:"5" range:"1..100" doc:"most calls of a corp at once"`
 	CorpsFile          string        `yaml:"corps_file" default:"" doc:"corps in a file of their own, read anew when it changes"`
 }
 

@@ -112,24 +112,38 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"url with user", "wechat: {base_url: 'https://u:canary-8d21@example.com'}", "", `consentd.yaml:1: wechat.base_url: want https://`},
 		{"timeouts", "consumer:\n  session_timeout: 30s", "", `consentd.yaml:2: consumer.session_timeout: 30s: want more than 36s`},
 		{"intervals", "retry: {initial_interval: 10s}", "", `retry.max_interval: 5s is less than retry.initial_interval (10s)`},
-		{"later delivery", "delivery: exactly_once", "", `consentd.yaml:1: delivery: exactly_once is not available yet`},
+		{"later delivery", "delivery: exactly_once", "", `consentd.yaml:1: delivery: exactly_once is not available yet: use at_least_once`},
 		{"later quota", "wechat: {calls_per_minute: 1}", "", `consentd.yaml:1: wechat.calls_per_minute: quotas is not available yet`},
 		{"later metrics", "ops: {listen: ':1'}", "", `consentd.yaml:1: ops.listen: metrics and health is not available yet`},
 		{"later suites", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites: the suite flow is not available yet`},
-		{"later source", "corps: [{corp_id: a, token: {source: http, url: x}}]", "", `corps[0]: token.source http of corp a is not available yet`},
-		{"no source", "corps: [{corp_id: a}]", "", `corps[0]: token.source "" of corp a: want gettoken, file or static`},
-		{"two sources", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret, path: p}}]", "", `corps[0]: token.path of corp a does not belong to source gettoken: want secret_file`},
-		{"no secret", "corps: [{corp_id: a.b, token: {source: gettoken}}]", "", `corps[0]: the secret of corp a.b is missing: want token.secret_file or CONSENTD_CORPS_A_B_TOKEN_SECRET`},
-		{"absent secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/none}}]", "", `consentd.yaml:1: corps[0]: file none: no such file or directory`},
-		{"empty secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/empty}}]", "", `corps[0]: file empty: want one line with the secret`},
-		{"two lines", "corps: [{corp_id: a, token: {source: static, value_file: $DIR/two}}]", "", `corps[0]: file two: want one line with the secret`},
-		{"corp twice", "corps:\n - {corp_id: a, token: {source: file, path: p}}\n - {corp_id: a, token: {source: file, path: p}}", "", `consentd.yaml:3: corps[1]: corp_id a stands twice`},
-		{"corp id", "corps: [{corp_id: 'a/b', token: {source: file, path: p}}]", "", `corps[0]: corp_id "a/b": want 1 to 128 characters`},
-		{"corp key", "corps: [{corp_id: a, tokn: {}}]", "", `consentd.yaml:1: corps[0]: unknown field "tokn"`},
+		{"later source", "corps: [{corp_id: a, token: {source: http, url: x}}]", "", `consentd.yaml:1: corps[0].token.source: http is not available yet: want gettoken, file or static`},
+		{"no source", "corps: [{corp_id: a}]", "", `consentd.yaml:1: corps[0].token.source: "": want gettoken, file or static`},
+		{"two sources", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret, path: p}}]", "", `consentd.yaml:1: corps[0].token.path: does not belong to source gettoken: want secret_file`},
+		{"no secret", "corps: [{corp_id: a.b, token: {source: gettoken}}]", "", `consentd.yaml:1: corps[0].token.secret_file: is missing: want the file with the secret of corp a.b, or CONSENTD_CORPS_A_B_TOKEN_SECRET`},
+		{"absent secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/none}}]", "", `consentd.yaml:1: corps[0].token.secret_file: file none: no such file or directory`},
+		{"empty secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/empty}}]", "", `consentd.yaml:1: corps[0].token.secret_file: file empty: want one line with the secret`},
+		{"two lines", "corps: [{corp_id: a, token: {source: static, value_file: $DIR/two}}]", "", `consentd.yaml:1: corps[0].token.value_file: file two: want one line with the secret`},
+		{"corp twice", "corps:\n - {corp_id: a, token: {source: file, path: p}}\n - {corp_id: a, token: {source: file, path: p}}", "", `consentd.yaml:3: corps[1].corp_id: a is corps[0] already: want each corp once`},
+		{"corp id", "corps: [{corp_id: 'a/b', token: {source: file, path: p}}]", "", `consentd.yaml:1: corps[0].corp_id: "a/b": want 1 to 128 characters`},
+		{"corp key", "corps: [{corp_id: a, tokn: {}}]", "", `consentd.yaml:1: corps[0].tokn: unknown key: want corp_id, token`},
 		{"corps a mapping", "corps: {a: 1, b: 2}", "", `consentd.yaml:1: corps: is a mapping: want a list`},
 		{"not YAML", "a: [", "", `consentd.yaml:1: not valid YAML`},
-		{"duplicate key", "log: {level: info}\nlog: {level: warn}", "", `consentd.yaml:2: not valid YAML: mapping key "log" already defined`},
+		{"duplicate key", "log: {level: info}\nlog: {level: warn}", "", `consentd.yaml:2: log: stands twice, first on line 1: want it once`},
 		{"two documents", "log: {level: info}\n---\nlog: {level: warn}", "", `consentd.yaml: has 2 documents: want one`},
+		{"dotted key", "batch.size: 7", "", "consentd.yaml:1: batch.size: unknown key: want sections, as in batch: {size: 100}"},
+		{"quoted number", "batch: {size: \"7\"}", "", `consentd.yaml:1: batch.size: is "7": want an integer of 1 to 100, without quotes`},
+		{"number for text", "consumer: {group: 5}", "", "consentd.yaml:1: consumer.group: is 5, which is no text: want it in quotes"},
+		{"number for a corp", "corps: [{corp_id: 123, token: {source: file, path: p}}]", "", "consentd.yaml:1: corps[0].corp_id: is 123, which is no text: want it in quotes"},
+		{"anchor", "batch: &b {size: 5}", "", "consentd.yaml:1: batch: is an anchor, alias or tag, which are not read here"},
+		{"instance of two lines", "instance: \"a\\nb\"", "", `consentd.yaml:1: instance: "a\nb": want 1 to 128 characters`},
+		{"item field", "wechat: {item_field: 1-.}", "", `consentd.yaml:1: wechat.item_field: "1-.": want a letter or _`},
+		{"port", "wechat: {base_url: 'https://h:99999'}", "", "consentd.yaml:1: wechat.base_url: want https://host"},
+		{"no certificate", "kafka: {tls: {enabled: true, ca_file: $DIR/secret}}", "", "consentd.yaml:1: kafka.tls.ca_file: secret has no certificate: want PEM"},
+		{"no client certificate", "kafka: {tls: {enabled: true, cert_file: $DIR/none, key_file: $DIR/none}}", "", "consentd.yaml:1: kafka.tls.cert_file: with key_file: open none: no such file or directory"},
+		{"section's line", "retry:\n  initial_interval: 10s", "", "consentd.yaml:1: retry.max_interval: 5s is less than"},
+		{"variable against the file", "consumer: {rebalance_timeout: 1m}", "CONSENTD_CONSUMER_SESSION_TIMEOUT=30s", "CONSENTD_CONSUMER_SESSION_TIMEOUT: 30s: want more than 36s"},
+		{"empty secret variable", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret}}]", "CONSENTD_CORPS_A_TOKEN_SECRET=", "CONSENTD_CORPS_A_TOKEN_SECRET: want one line with the secret"},
+		{"variable of a file's corp", "corps: [{corp_id: a, token: {source: file, path: p}}]", "CONSENTD_CORPS_A_TOKEN_SECRET=canary-8d21", "CONSENTD_CORPS_A_TOKEN_SECRET: unknown variable"},
 		{"variable unknown", "", "CONSENTD_BATCH_SICE=1", `CONSENTD_BATCH_SICE: unknown variable: did you mean CONSENTD_BATCH_SIZE?`},
 		{"variable wrong", "", "CONSENTD_BATCH_SIZE=x", `CONSENTD_BATCH_SIZE: "x": want an integer of 1 to 100`},
 		{"variable of a list", "", "CONSENTD_KAFKA_BROKERS=a", `CONSENTD_KAFKA_BROKERS: "a": want host:port`},
@@ -161,6 +175,59 @@ func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
 	for i, want := range []string{":1: batch.size", ":2: log.level", ":3: topics.reqests", "CONSENTD_NONSENSE", "CONSENTD_RETRY_MAX_ELAPSED"} {
 		if line := strings.Split(err.Error(), "\n")[i]; !strings.Contains(line, want) {
 			t.Errorf("line %d is %q, want %s", i, line, want)
+		}
+	}
+}
+
+func TestLoad_OneProblemHidesNoOtherAndCausesNone(t *testing.T) {
+	t.Parallel()
+	_, _, err := load(t, `
+consumer: {session_timeout: soon, heartbeat_interval: 0s}
+log: {level: info, level: loud}
+corps:
+  - {corp_id: [1], token: 7}
+  - 3
+  - {corp_id: a, foo: 1, token: {source: gettoken, bar: 2}}
+`, "CONSENTD_CORPS_A_TOKEN_SECRET=x")
+	want := `consentd.yaml:2: consumer.heartbeat_interval: "0s": want a duration of 100ms to 1m, such as 20ms, 10s or 1h
+consentd.yaml:2: consumer.session_timeout: "soon": want a duration of 1s to 30m, such as 20ms, 10s or 1h
+consentd.yaml:3: log.level: stands twice, first on line 3: want it once
+consentd.yaml:5: corps[0].corp_id: is a list: want text
+consentd.yaml:5: corps[0].token: is "7": want keys and values
+consentd.yaml:6: corps[1]: is "3": want keys and values
+consentd.yaml:7: corps[2].foo: unknown key: want corp_id, token
+consentd.yaml:7: corps[2].token.bar: unknown key: want source, secret_file, suite_id, permanent_code_file, path, url, value_file`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestLoad_ReadsTextsOfSeveralLinesAsYAMLHasThem(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"instance: |\n  pod-1\n", "instance: >-\n  pod-1\n"} {
+		if cfg, _, err := load(t, text); err != nil || cfg.Instance != "pod-1" {
+			t.Errorf("%q: instance %q, %v", text, cfg.Instance, err)
+		}
+	}
+}
+
+func TestLoad_RefusesASecretBesideTheVariableOfItsFile(t *testing.T) {
+	t.Parallel()
+	_, _, err := load(t, "kafka: {sasl: {mechanism: plain, username: u}}", "CONSENTD_KAFKA_SASL_PASSWORD="+canary, "CONSENTD_KAFKA_SASL_PASSWORD_FILE=f")
+	if want := "CONSENTD_KAFKA_SASL_PASSWORD: is set beside CONSENTD_KAFKA_SASL_PASSWORD_FILE: want one of them"; err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestSecret_IsHiddenInUnexportedFieldsAndFromEveryVerb(t *testing.T) {
+	t.Parallel()
+	holder := struct{ config Config }{Config{Kafka: Kafka{SASL: SASL{Password: NewSecret(canary)}}}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%t"} {
+		for _, value := range []any{holder, &holder, holder.config, holder.config.Kafka.SASL.Password} {
+			shown := fmt.Sprintf(verb, value)
+			if strings.Contains(shown, canary) || strings.Contains(shown, fmt.Sprintf("%x", canary)) {
+				t.Errorf("%s of %T shows the secret", verb, value)
+			}
 		}
 	}
 }

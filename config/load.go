@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Load reads the file at path (empty: none) and the environment (as os.Environ has it) over it. The warnings are about
 // what was ignored. The error is an *Error with every problem that was found.
 func Load(path string, environ []string) (Config, []string, error) {
-	l := &loader{config: Default(), file: path, lines: make(map[string]int)}
+	l := &loader{config: Default(), file: path, lines: make(map[string]int), setBy: make(map[string]string)}
 	l.fields = fields(&l.config)
 	l.readFile()
 	l.readEnvironment(environ)
@@ -36,20 +39,37 @@ type loader struct {
 	config   Config
 	fields   []field
 	file     string
-	lines    map[string]int // of the keys in the file
+	lines    map[string]int    // of the keys in the file
+	setBy    map[string]string // the variables that took the place of keys
 	env      map[string]string
 	used     map[string]bool // the variables that something was read from
 	warnings []string
 	problems []Problem
 }
 
-// problem notes what is wrong with a key, wherever it was set.
+// problem notes what is wrong with a key, where it was set: a key that was not is found by its section.
 func (l *loader) problem(key, format string, args ...any) {
 	p := Problem{Key: key, Message: fmt.Sprintf(format, args...)}
-	if line, ok := l.lines[key]; ok {
-		p.File, p.Line = l.file, line
+	if name, ok := l.setBy[key]; ok {
+		p.Key = name
+	} else {
+		for k := key; k != ""; k = k[:max(0, strings.LastIndexByte(k, '.'))] {
+			if line, ok := l.lines[k]; ok {
+				p.File, p.Line = l.file, line
+				break
+			}
+		}
 	}
 	l.problems = append(l.problems, p)
+}
+
+// flawed tells whether something is wrong with one of the keys already, so that it can't be compared with others.
+func (l *loader) flawed(keys ...string) bool {
+	return slices.ContainsFunc(l.problems, func(p Problem) bool {
+		return slices.ContainsFunc(keys, func(key string) bool {
+			return p.Key == key || p.Key == l.setBy[key] || strings.HasPrefix(p.Key, key+".")
+		})
+	})
 }
 
 func (l *loader) field(key string) (field, bool) {
@@ -73,7 +93,7 @@ func (l *loader) readFile() {
 		l.problems = append(l.problems, Problem{File: l.file, Message: err.Error()})
 		return
 	}
-	tree, err := parser.ParseBytes(src, 0)
+	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		p := Problem{File: l.file, Message: "not valid YAML: " + err.Error()}
 		var at yaml.Error
@@ -114,10 +134,24 @@ func (l *loader) readMapping(prefix string, n ast.Node) {
 		l.problem(strings.TrimSuffix(prefix, "."), "is %s: want keys and values", nodeKind(n))
 		return
 	}
+	l.eachPair(prefix, pairs, l.readKey)
+}
+
+// eachPair hands over the pairs of a mapping, each key once.
+func (l *loader) eachPair(prefix string, pairs []*ast.MappingValueNode, read func(key string, value ast.Node)) {
 	for _, pair := range pairs {
-		key := prefix + pair.Key.GetToken().Value
-		l.lines[key] = pair.Key.GetToken().Position.Line
-		l.readKey(key, pair.Value)
+		name := pair.Key.GetToken()
+		key := prefix + name.Value
+		if first, twice := l.lines[key]; twice {
+			l.problems = append(l.problems, Problem{l.file, name.Position.Line, key, fmt.Sprintf("stands twice, first on line %d: want it once", first)})
+			continue
+		}
+		l.lines[key] = name.Position.Line
+		if strings.Contains(name.Value, ".") {
+			l.problem(key, "unknown key: want sections, as in batch: {size: 100}")
+			continue
+		}
+		read(key, pair.Value)
 	}
 }
 
@@ -130,7 +164,7 @@ func (l *loader) readKey(key string, value ast.Node) {
 	case key == "corps":
 		l.config.Corps = l.readCorps(value)
 	case key == "suites":
-		decodeItems(l, key, value, &l.config.Suites)
+		readItems(l, key, value, &l.config.Suites)
 	case l.isSection(key):
 		l.readMapping(key+".", value)
 	default:
@@ -149,9 +183,9 @@ func (l *loader) readField(f field, value ast.Node) {
 	}
 	var texts []string
 	for _, n := range nodes {
-		text, ok := scalar(n)
-		if !ok {
-			l.problem(f.key, "is %s: want %s", nodeKind(n), f.want())
+		text, err := f.text(n)
+		if err != nil {
+			l.problem(f.key, "%v", err)
 			return
 		}
 		texts = append(texts, text)
@@ -161,23 +195,43 @@ func (l *loader) readField(f field, value ast.Node) {
 	}
 }
 
-// scalar returns the text of a single value. In a flow mapping the parser takes a host:port that is not quoted for a
-// mapping of its own: it is put together again.
-func scalar(n ast.Node) (string, bool) {
-	if pairs, ok := entries(n); ok && len(pairs) == 1 {
-		host, ok1 := scalar(pairs[0].Key)
-		port, ok2 := scalar(pairs[0].Value)
-		return host + ":" + port, ok1 && ok2 && pairs[0].Value.Type() == ast.IntegerType
-	}
-	if key, ok := n.(ast.MapKeyNode); ok {
-		if _, isScalar := n.(ast.ScalarNode); isScalar || key.Type() == ast.StringType {
-			return n.GetToken().Value, true
+// text returns what a node says, when it is of the field's type in YAML.
+func (f field) text(n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		quoted := n.Token.Type == token.SingleQuoteType || n.Token.Type == token.DoubleQuoteType
+		if kind := f.value.Kind(); quoted && (kind == reflect.Bool || kind == reflect.Int) {
+			return "", fmt.Errorf("is %q: want %s, without quotes", n.Value, f.want())
+		}
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return strings.TrimSuffix(n.Value.Value, "\n"), nil
+	case *ast.BoolNode:
+		if f.value.Kind() == reflect.Bool {
+			return strconv.FormatBool(n.Value), nil
+		}
+	case *ast.IntegerNode, *ast.FloatNode:
+		if f.typeName() != "text" && f.typeName() != "list" {
+			return n.GetToken().Value, nil
 		}
 	}
-	if _, ok := n.(ast.ScalarNode); ok {
-		return n.GetToken().Value, true
+	if address, ok := hostPort(n); ok && f.typeName() == "list" {
+		return address, nil
 	}
-	return "", false
+	if _, ok := n.(ast.ScalarNode); ok && f.typeName() == "text" {
+		return "", fmt.Errorf("is %s, which is no text: want it in quotes", n.GetToken().Value)
+	}
+	return "", fmt.Errorf("is %s: want %s", nodeKind(n), f.want())
+}
+
+// hostPort puts an address together again: in a flow mapping the parser takes one that is not quoted for a mapping.
+func hostPort(n ast.Node) (string, bool) {
+	pairs, ok := entries(n)
+	if !ok || len(pairs) != 1 {
+		return "", false
+	}
+	_, isPort := pairs[0].Value.(*ast.IntegerNode)
+	return pairs[0].Key.GetToken().Value + ":" + pairs[0].Value.GetToken().Value, isPort
 }
 
 func nodeKind(n ast.Node) string {
@@ -186,6 +240,8 @@ func nodeKind(n ast.Node) string {
 		return "a mapping"
 	case ast.SequenceType:
 		return "a list"
+	case ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType:
+		return "an anchor, alias or tag, which are not read here"
 	}
 	return fmt.Sprintf("%q", n.GetToken().Value)
 }
@@ -232,29 +288,60 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// decodeItems decodes a list of objects, each strictly, so that one that is wrong hides no other's problems.
-func decodeItems[T any](l *loader, key string, value ast.Node, items *[]T) {
+// readItems reads a list of objects, of which one that is wrong hides no other's problems.
+func readItems[T any](l *loader, key string, value ast.Node, items *[]T) {
 	s, ok := value.(*ast.SequenceNode)
 	if !ok {
 		l.problem(key, "is %s: want a list", nodeKind(value))
 		return
 	}
+	*items = make([]T, len(s.Values))
 	for i, n := range s.Values {
-		var item T
 		itemKey := fmt.Sprintf("%s[%d]", key, i)
 		l.lines[itemKey] = n.GetToken().Position.Line
-		if err := yaml.NodeToValue(n, &item, yaml.Strict()); err != nil {
-			var at yaml.Error
-			if errors.As(err, &at) {
-				if at.GetToken() != nil && at.GetToken().Position != nil {
-					l.lines[itemKey] = at.GetToken().Position.Line
-				}
-				err = errors.New(at.GetMessage())
-			}
-			l.problem(itemKey, "%v", err)
-		}
-		*items = append(*items, item)
+		l.readObject(itemKey, n, reflect.ValueOf(&(*items)[i]).Elem())
 	}
+}
+
+// readObject reads the texts and objects of an object.
+func (l *loader) readObject(key string, n ast.Node, object reflect.Value) {
+	pairs, ok := entries(n)
+	if !ok {
+		l.problem(key, "is %s: want keys and values", nodeKind(n))
+		return
+	}
+	l.eachPair(key+".", pairs, func(key string, value ast.Node) {
+		name := key[strings.LastIndexByte(key, '.')+1:]
+		v, known := fieldByTag(object, name)
+		switch {
+		case !known:
+			l.problem(key, "unknown key: want %s", strings.Join(tags(object.Type()), ", "))
+		case value.Type() == ast.NullType: // as if it were absent
+		case v.Kind() == reflect.Struct:
+			l.readObject(key, value, v)
+		default:
+			l.readField(field{key: key, value: v}, value)
+		}
+	})
+}
+
+func fieldByTag(object reflect.Value, name string) (reflect.Value, bool) {
+	for i := range object.NumField() {
+		if tag := object.Type().Field(i).Tag.Get("yaml"); tag == name && tag != "-" {
+			return object.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func tags(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "-" {
+			names = append(names, tag)
+		}
+	}
+	return names
 }
 
 // ignoredEnv are the variables that Kubernetes sets for a service that is called consentd.
@@ -278,7 +365,7 @@ func (l *loader) readEnvironment(environ []string) {
 		if !ok {
 			continue
 		}
-		delete(l.lines, f.key) // it is the variable that counts
+		l.setBy[f.key] = f.env()
 		if err := f.set(f.split(text)); err != nil {
 			l.problem(f.env(), "%v", err)
 		}

@@ -178,9 +178,10 @@ func inRange(bounds string, n int64, parse func(string) (int64, error)) bool {
 }
 
 var (
-	topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-	plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
-	corpName  = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,128}$`)
+	topicName  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+	plainName  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+	corpName   = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,128}$`)
 )
 
 // checkText checks a text against its range: a kind of text by its name, or the words that it may be.
@@ -191,9 +192,13 @@ func checkText(kind, text string) error {
 		if (text != "" || kind == "topic") && (!topicName.MatchString(text) || text == "." || text == "..") {
 			return fmt.Errorf("%q: want a topic name: 1 to 249 characters of A-Z a-z 0-9 . _ -", text)
 		}
-	case "name":
-		if !plainName.MatchString(text) {
+	case "name", "name or empty":
+		if (text != "" || kind == "name") && !plainName.MatchString(text) {
 			return fmt.Errorf("%q: want 1 to 128 characters of A-Z a-z 0-9 . _ -", text)
+		}
+	case "identifier":
+		if !identifier.MatchString(text) {
+			return fmt.Errorf("%q: want a letter or _, then at most 63 of A-Z a-z 0-9 _", text)
 		}
 	case "address", "addresses":
 		host, port, err := net.SplitHostPort(text)

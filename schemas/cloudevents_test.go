@@ -39,7 +39,8 @@ func TestEventHeaders_AreCloudEvents(t *testing.T) {
 			},
 		},
 		{
-			"neither, at the zero time", schemas.TypeFailed, "t/0/3/0", "", "", time.Time{},
+			"neither, at the zero time", schemas.TypeFailed, "t/0/3/0", "", "",
+			time.Time{},
 			[]string{
 				"ce_specversion=1.0", "ce_source=consentd/consentd", "content-type=application/json", "ce_id=t/0/3/0", "ce_type=consent.failed",
 				"ce_time=0001-01-01T00:00:00.000Z",

@@ -32,8 +32,11 @@ func TestDeadLetter_HeadersTellWhatHappenedAndKeepTheOriginals(t *testing.T) {
 		Truncated:      2000000,
 	}
 	original := []schemas.Header{
-		{Key: "traceparent", Value: []byte("00-1")}, {Key: "consentd-attempt", Value: []byte("9")}, {Key: "note", Value: nil},
-		{Key: "consentd-not-before", Value: []byte("1")}, {Key: "note", Value: []byte("twice")},
+		{Key: "traceparent", Value: []byte("00-1")},
+		{Key: "consentd-attempt", Value: []byte("9")},
+		{Key: "note", Value: nil},
+		{Key: "consentd-not-before", Value: []byte("1")},
+		{Key: "note", Value: []byte("twice")},
 	}
 	got := headerTexts(d.AppendHeaders([]schemas.Header{{Key: "first", Value: []byte("1")}}, original))
 	want := []string{

@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -244,11 +245,11 @@ func objectText(fields []jsonField, space string) string {
 }
 
 var (
-	genFieldName = rapid.SampledFrom([]string{
+	fieldNames = []string{
 		"request_id", "corp_id", "kind", "open_userid", "external_userid", "chatid", "items", "max_age_seconds", "context", "note", "Kind",
-	})
-	// genOddValue has what a sender may put anywhere by mistake, and what is right somewhere.
-	genOddValue = rapid.SampledFrom([]string{
+	}
+	// oddValues has what a sender may put anywhere by mistake, and what is right somewhere.
+	oddValues = []string{
 		`null`, `true`, `0`, `-0`, `1.0`, `1.5`, `-1`, `3e3`, `31536000`, `31536001`, `1e400`, `""`, `"a"`, `"a b"`, `"a/b"`, `"é"`, `"a\n"`,
 		`"\u0041"`, `"single"`, `"room"`, `"Room"`, `"` + strings.Repeat("x", 128) + `"`, `"` + strings.Repeat("x", 129) + `"`,
 		`{}`, `{"a":[]}`, `[]`, `[null]`, `[[]]`, `[{}]`, `["a"]`, `[{"open_userid":"a","external_userid":"wm1"}]`,
@@ -256,7 +257,7 @@ var (
 		`[{"open_userid":"a","external_userid":"wm1","more":1},{"open_userid":"a"}]`,
 		`[` + strings.Repeat(`{"open_userid":"a","external_userid":"wm1"},`, schemas.MaxItems-1) + `{"open_userid":"a","external_userid":"wm1"}]`,
 		`[` + strings.Repeat(`{"open_userid":"a","external_userid":"wm1"},`, schemas.MaxItems) + `{"open_userid":"a","external_userid":"wm1"}]`,
-	})
+	}
 	// genRequestText writes a valid request and then spoils it, in no way, one or several: well-formed JSON in any case.
 	genRequestText = rapid.Custom(func(t *rapid.T) string {
 		quoted := rapid.Map(genID, strconv.Quote)
@@ -280,7 +281,8 @@ var (
 			fields = append(fields, jsonField{"request_id", `"r-1"`}, jsonField{"max_age_seconds", `60`}, jsonField{"context", `[1, {"a" : 1}]`})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "mistakes") {
-			name, value := genFieldName.Draw(t, "field"), genOddValue
+			name := rapid.SampledFrom(fieldNames).Draw(t, "field")
+			value := rapid.SampledFrom(oddValues)
 			if name == "context" { // how long it is a schema can't say
 				value = value.Filter(func(text string) bool { return len(text) <= schemas.MaxContextBytes })
 			}
@@ -304,28 +306,49 @@ var (
 	})
 )
 
+// checkVerdict compares the decoder's verdict with the schema's, and returns it.
+func checkVerdict(t rapid.TB, sch schema, text string) bool {
+	t.Helper()
+	schemaErr := sch.validate([]byte(text))
+	req, err := schemas.DecodeRequest(nil, []byte(text), nil)
+	accepted := err == nil
+	for _, it := range req.Items { // an invalid item fails alone, which a schema can't say
+		accepted = accepted && it.Problem == ""
+	}
+	if accepted != (schemaErr == nil) {
+		t.Fatalf("%.1000s\nby the schema: %v\nby the decoder: %v", text, schemaErr, err)
+	}
+	return accepted
+}
+
 func TestDecodeRequest_AcceptsWhatTheSchemaAccepts(t *testing.T) {
 	t.Parallel()
 	sch := loadSchema(t, "request")
-	var accepted, refused int
+	verdicts := map[bool]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		text := genRequestText.Draw(t, "request")
-		schemaErr := sch.validate([]byte(text))
-		req, err := schemas.DecodeRequest(nil, []byte(text), nil)
-		bySchema, byDecoder := schemaErr == nil, err == nil
-		for _, it := range req.Items { // an invalid item is the item's affair, which a schema can't say
-			byDecoder = byDecoder && it.Problem == ""
-		}
-		if bySchema != byDecoder {
-			t.Fatalf("%.1000s\nby the schema: %v\nby the decoder: %v", text, schemaErr, err)
-		}
-		if bySchema {
-			accepted++
-		} else {
-			refused++
-		}
+		verdicts[checkVerdict(t, sch, genRequestText.Draw(t, "request"))]++
 	})
-	if accepted == 0 || refused == 0 {
-		t.Errorf("%d accepted, %d refused: the requests are too much alike", accepted, refused)
+	if verdicts[true] == 0 || verdicts[false] == 0 {
+		t.Errorf("%v: the requests are too much alike", verdicts)
+	}
+}
+
+func TestDecodeRequest_AgreesWithTheSchemaOnEveryOddValueOfEveryField(t *testing.T) {
+	t.Parallel()
+	sch := loadSchema(t, "request")
+	for _, fields := range [][]jsonField{
+		{{"corp_id", `"ww1"`}, {"kind", `"single"`}, {"open_userid", `"a"`}, {"external_userid", `"wm1"`}},
+		{{"corp_id", `"ww1"`}, {"kind", `"single"`}, {"items", `[{"open_userid":"a","external_userid":"wm1"}]`}},
+		{{"corp_id", `"ww1"`}, {"kind", `"room"`}, {"chatid", `"wr1"`}},
+	} {
+		for _, name := range fieldNames {
+			others := slices.DeleteFunc(slices.Clone(fields), func(f jsonField) bool { return f.name == name })
+			checkVerdict(t, sch, objectText(others, ""))
+			for _, value := range oddValues {
+				if name != "context" || len(value) <= schemas.MaxContextBytes {
+					checkVerdict(t, sch, objectText(append(slices.Clone(others), jsonField{name, value}), ""))
+				}
+			}
+		}
 	}
 }

@@ -10,8 +10,11 @@ import (
 // change is staged above it: seen by the next settlements at once, kept when the transaction commits. Not safe for
 // concurrent use: one goroutine settles.
 type Table struct {
-	pairs map[schemas.Hash]pair
-	rooms map[schemas.Hash]*room
+	// places has each pair's place in pairs. Neither has pointers: a million of them are nothing to the garbage collector.
+	places map[schemas.Hash]uint32
+	pairs  []pair
+	free   []uint32 // places of pairs that were forgotten
+	rooms  map[schemas.Hash]*room
 	// words are the API's words, each once: pairs name them by their place.
 	words     []string
 	wordPlace map[string]uint32
@@ -27,7 +30,7 @@ type Entry struct {
 	StoredAt time.Time
 }
 
-// pair is an Entry without pointers: a million of them are nothing to the garbage collector.
+// pair is an Entry without pointers.
 type pair struct {
 	changeTime int64 // unix s
 	checkedAt  int64 // unix ms
@@ -46,14 +49,14 @@ type room struct {
 // NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{
-		pairs:     make(map[schemas.Hash]pair),
+		places:    make(map[schemas.Hash]uint32),
 		rooms:     make(map[schemas.Hash]*room),
 		wordPlace: make(map[string]uint32),
 	}
 }
 
 // Len returns how many conversations are known, without the staged ones.
-func (t *Table) Len() int { return len(t.pairs) + len(t.rooms) }
+func (t *Table) Len() int { return len(t.places) + len(t.rooms) }
 
 // Get returns what is known of a conversation, staged or not.
 func (t *Table) Get(kind schemas.Kind, h schemas.Hash) (Entry, bool) {
@@ -69,10 +72,11 @@ func (t *Table) Get(kind schemas.Kind, h schemas.Hash) (Entry, bool) {
 		}
 		return entry(kind, r.checkedAt, r.storedAt, schemas.Status{Answer: schemas.Answer{Members: r.members}, Version: r.version}), true
 	}
-	p, ok := t.pairs[h]
+	place, ok := t.places[h]
 	if !ok {
 		return Entry{}, false
 	}
+	p := &t.pairs[place]
 	consent := schemas.Consent{AgreeStatus: t.words[p.word], StatusChangeTime: p.changeTime}
 	return entry(kind, p.checkedAt, p.storedAt, schemas.Status{Answer: schemas.Answer{Consent: consent}, Version: p.version}), true
 }
@@ -89,9 +93,25 @@ func (t *Table) Put(h schemas.Hash, e Entry) {
 		t.rooms[h] = &room{members: e.Members, checkedAt: checkedAt, storedAt: storedAt, version: e.Version}
 		return
 	}
-	t.pairs[h] = pair{
+	t.pairs[t.place(h)] = pair{
 		changeTime: e.StatusChangeTime, checkedAt: checkedAt, storedAt: storedAt, version: e.Version, word: t.word(e.AgreeStatus),
 	}
+}
+
+// place returns a pair's place, a new one when it has none.
+func (t *Table) place(h schemas.Hash) uint32 {
+	place, ok := t.places[h]
+	switch n := len(t.free); {
+	case ok:
+		return place
+	case n > 0:
+		place, t.free = t.free[n-1], t.free[:n-1]
+	default:
+		place = uint32(len(t.pairs))
+		t.pairs = append(t.pairs, pair{})
+	}
+	t.places[h] = place
+	return place
 }
 
 // Touch notes that the API said again what is known. It tells nothing new, so it waits for no transaction.
@@ -109,15 +129,17 @@ func (t *Table) Touch(kind schemas.Kind, h schemas.Hash, checkedAt time.Time) {
 		}
 		return
 	}
-	if p, ok := t.pairs[h]; ok {
-		p.checkedAt = checkedAt.UnixMilli()
-		t.pairs[h] = p
+	if place, ok := t.places[h]; ok {
+		t.pairs[place].checkedAt = checkedAt.UnixMilli()
 	}
 }
 
 // Forget removes a conversation.
 func (t *Table) Forget(h schemas.Hash) {
-	delete(t.pairs, h)
+	if place, ok := t.places[h]; ok {
+		delete(t.places, h)
+		t.free = append(t.free, place)
+	}
 	delete(t.rooms, h)
 }
 

@@ -130,7 +130,6 @@ func (r *replyReader) readEntry(kind entryKind) (c PairConsent, complete bool, e
 	if err := r.open('{', "an entry"); err != nil {
 		return c, false, err
 	}
-	hasWord := false
 	for r.dec.PeekKind() != '}' {
 		name, err := r.readString()
 		if err != nil {
@@ -142,7 +141,6 @@ func (r *replyReader) readEntry(kind entryKind) (c PairConsent, complete bool, e
 		case name == "external_userid":
 			c.ExternalUserID, err = r.readStringField(name)
 		case name == "agree_status":
-			hasWord = true
 			c.AgreeStatus, err = r.readStringField(name)
 			c.AgreeStatus = intern(c.AgreeStatus)
 		case name == "status_change_time" && r.dec.PeekKind() != 'n':
@@ -156,7 +154,7 @@ func (r *replyReader) readEntry(kind entryKind) (c PairConsent, complete bool, e
 		}
 	}
 	_, err = r.dec.ReadToken()
-	return c, hasWord && c.ExternalUserID != "" && (c.OpenUserID != "" || kind == entryIsMember), err
+	return c, c.AgreeStatus != "" && c.ExternalUserID != "" && (c.OpenUserID != "" || kind == entryIsMember), err
 }
 
 // intern returns the word as a string that does not keep the reply in memory.

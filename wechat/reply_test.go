@@ -41,8 +41,8 @@ func TestDecodeReply_TakesWhatTheAPISays(t *testing.T) {
 			[]PairConsent{{"a", "x", consent("Agree", 0)}},
 		},
 		{
-			"unknown words verbatim", `[{"open_userid":"a","external_userid":"x","agree_status":"Default_Agree"},{"open_userid":"a","external_userid":"y","agree_status":"同意\u0021"},{"open_userid":"a","external_userid":"z","agree_status":""}]`, entryIsPair,
-			[]PairConsent{{"a", "x", consent("Default_Agree", 0)}, {"a", "y", consent("同意!", 0)}, {"a", "z", consent("", 0)}},
+			"unknown words verbatim, an empty one is none", `[{"open_userid":"a","external_userid":"x","agree_status":"Default_Agree"},{"open_userid":"a","external_userid":"y","agree_status":"同意\u0021"},{"open_userid":"a","external_userid":"z","agree_status":""}]`, entryIsPair,
+			[]PairConsent{{"a", "x", consent("Default_Agree", 0)}, {"a", "y", consent("同意!", 0)}},
 		},
 		{
 			"unknown fields ignored", `[{"x":{"agree_status":1},"open_userid":"a","external_userid":"x","agree_status":"Agree","y":[1,2]}]`, entryIsPair,

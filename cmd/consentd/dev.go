@@ -2,13 +2,24 @@ package main
 
 import (
 	"errors"
+	"io"
+	"os"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"consentd/config"
 	"consentd/internal/dev"
 )
+
+// progressTo draws progress on a terminal only: in a file it would be noise.
+func progressTo(stderr io.Writer) io.Writer {
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return io.Discard
+}
 
 func devCommand() *cobra.Command {
 	o := dev.Options{Items: 2000, Rate: 100}
@@ -32,7 +43,7 @@ is asked for again; it ends with a summary, and with exit code 1 when that does 
 				level = zerolog.LevelWarnValue
 			}
 			log := newLogger(config.Log{Level: level, Format: "console"}, cmd.ErrOrStderr())
-			return dev.Run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr(), log)
+			return dev.Run(cmd.Context(), o, cmd.OutOrStdout(), progressTo(cmd.ErrOrStderr()), log)
 		},
 	}
 	cmd.Flags().IntVar(&o.Rounds, "rounds", o.Rounds, "run `N` finite rounds and check each; 0: go on until stopped")

@@ -141,7 +141,10 @@ func (b *run) writeConfig(dir string) error {
 		return err
 	}
 	var y strings.Builder
-	fmt.Fprintf(&y, "kafka:\n  brokers: [%q]\n", strings.Join(b.brokers, `", "`))
+	y.WriteString("kafka:\n  brokers:\n")
+	for _, addr := range b.brokers {
+		fmt.Fprintf(&y, "    - %q\n", addr)
+	}
 	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  dead_letters: %s\n",
 		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("dead-letters"))
 	fmt.Fprintf(&y, "consumer:\n  group: %s\n", b.prefix)

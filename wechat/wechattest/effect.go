@@ -59,6 +59,9 @@ func (f *struck) alter(c *call) {
 		}
 		c.entries = append(c.entries, e)
 	}
+	if f.Repeat {
+		c.entries = append(c.entries, c.entries...)
+	}
 	if n := len(c.entries); f.Shuffle && n > 1 {
 		// Rotated at last, so that the order is another one in any case.
 		rand.New(rand.NewPCG(uint64(n), 1)).Shuffle(n-1, func(i, j int) {

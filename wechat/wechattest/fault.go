@@ -52,6 +52,8 @@ type Fault struct {
 	Omit []string `json:"omit,omitzero"`
 	// Add adds so many entries that nobody asked for.
 	Add int `json:"add,omitzero"`
+	// Repeat names every entry twice.
+	Repeat bool `json:"repeat,omitzero"`
 	// Shuffle changes the order of the reply's entries.
 	Shuffle bool `json:"shuffle,omitzero"`
 	// PadBytes adds so many bytes of white space to the reply, which stays valid.
@@ -123,7 +125,7 @@ func (f *Fault) disrupts() bool {
 }
 
 func (f *Fault) changesReply() bool {
-	return f.Errcode != 0 || f.Errmsg != "" || f.StringErrcode || len(f.Omit) > 0 || f.Add > 0 || f.Shuffle ||
+	return f.Errcode != 0 || f.Errmsg != "" || f.StringErrcode || len(f.Omit) > 0 || f.Add > 0 || f.Repeat || f.Shuffle ||
 		f.PadBytes > 0 || f.Truncate
 }
 
