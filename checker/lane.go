@@ -92,15 +92,18 @@ func (h *lingering) Len() int { return len(h.lanes) }
 func (h *lingering) Less(i, j int) bool {
 	return h.lanes[i].due(h.policy).Before(h.lanes[j].due(h.policy))
 }
+
 func (h *lingering) Swap(i, j int) {
 	h.lanes[i], h.lanes[j] = h.lanes[j], h.lanes[i]
 	h.lanes[i].place, h.lanes[j].place = i, j
 }
+
 func (h *lingering) Push(x any) {
 	l := x.(*lane)
 	l.place = len(h.lanes)
 	h.lanes = append(h.lanes, l)
 }
+
 func (h *lingering) Pop() any {
 	l := h.lanes[len(h.lanes)-1]
 	h.lanes = h.lanes[:len(h.lanes)-1]

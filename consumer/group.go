@@ -61,7 +61,7 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w", cfg.Group, err)
 	}
-	defer group.Close() // leaves the group
+	defer group.Close() //nolint:errcheck // it leaves the group, and only ever returns nil
 	for {
 		next, err := group.Next(ctx)
 		switch {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"consentd/internal/handjson"
 )
 
 // The types of events, as in `type` and `ce_type`.
@@ -23,9 +23,9 @@ const Agree = "Agree"
 type Source string
 
 const (
-	// SourceAPI: from a reply to a call made for it.
+	// SourceAPI is a reply to a call made for it.
 	SourceAPI Source = "api"
-	// SourceStatus: from the last known status.
+	// SourceStatus is the last known status.
 	SourceStatus Source = "status"
 )
 
@@ -123,7 +123,7 @@ func AppendFailed(dst []byte, c Conversation, f *Failure, at time.Time, env *Env
 		dst = strconv.AppendInt(dst, int64(f.Errcode), 10)
 	}
 	dst = append(dst, `,"message":`...)
-	dst = appendString(dst, f.Message)
+	dst = handjson.AppendString(dst, f.Message)
 	dst = append(dst, `,"attempts":`...)
 	dst = strconv.AppendInt(dst, int64(f.Attempts), 10)
 	dst = append(dst, `},"failed_at":"`...)
@@ -177,7 +177,7 @@ func appendConversation(dst []byte, eventType string, c Conversation) []byte {
 	} {
 		if f.value != "" {
 			dst = append(dst, f.name...)
-			dst = appendString(dst, f.value)
+			dst = handjson.AppendString(dst, f.value)
 		}
 	}
 	return dst
@@ -194,7 +194,7 @@ func appendConsent(dst []byte, c *Consent) []byte {
 
 func appendConsentFields(dst []byte, c Consent) []byte {
 	dst = append(dst, `"agree_status":`...)
-	dst = appendString(dst, c.AgreeStatus)
+	dst = handjson.AppendString(dst, c.AgreeStatus)
 	dst = append(dst, `,"status_change_time":`...)
 	return strconv.AppendInt(dst, c.StatusChangeTime, 10)
 }
@@ -206,7 +206,7 @@ func appendMembers(dst []byte, members []Member) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"external_userid":`...)
-		dst = appendString(dst, members[i].ExternalUserID)
+		dst = handjson.AppendString(dst, members[i].ExternalUserID)
 		dst = append(dst, ',')
 		dst = appendConsentFields(dst, members[i].Consent)
 		dst = append(dst, '}')
@@ -217,7 +217,7 @@ func appendMembers(dst []byte, members []Member) []byte {
 // append closes the event.
 func (e *Envelope) append(dst []byte) []byte {
 	dst = append(dst, `,"request":{"id":`...)
-	dst = appendString(dst, e.Request.ID)
+	dst = handjson.AppendString(dst, e.Request.ID)
 	dst = append(dst, `,"index":`...)
 	dst = strconv.AppendInt(dst, int64(e.Request.Index), 10)
 	dst = append(dst, `,"count":`...)
@@ -228,19 +228,6 @@ func (e *Envelope) append(dst []byte) []byte {
 		dst = append(dst, e.Context...)
 	}
 	return append(dst, '}')
-}
-
-// appendString quotes s; what is no valid UTF-8 in it becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			dst, _ = jsontext.AppendQuote(dst, s) // its error only tells of the replacement
-			return dst
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }
 
 // AppendTime appends t as the messages write it: RFC 3339, UTC, milliseconds. Every event has two of them, so the layout is

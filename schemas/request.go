@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"consentd/internal/handjson"
 )
 
 const (
@@ -198,7 +200,7 @@ func (r *requestReader) read(value []byte, req *Request, invalid *InvalidError, 
 		if err := r.dec.SkipValue(); err != nil {
 			return err
 		}
-		invalid.add("the value is %s: want an object", kindName(k))
+		invalid.add("the value is %s: want an object", handjson.KindName(k))
 		return r.end()
 	}
 	if _, err := r.dec.ReadToken(); err != nil {
@@ -337,14 +339,14 @@ func (r *requestReader) readStringField(name string, invalid *InvalidError) (str
 	k := r.dec.PeekKind()
 	s, ok, err := r.readString()
 	if err == nil && !ok {
-		invalid.add("%s: is %s: want a string", name, kindName(k))
+		invalid.add("%s: is %s: want a string", name, handjson.KindName(k))
 	}
 	return s, ok, err
 }
 
 func (r *requestReader) readItems(req *Request, invalid *InvalidError) error {
 	if k := r.dec.PeekKind(); k != '[' {
-		invalid.add("items: is %s: want an array of 1 to %d pairs", kindName(k), MaxItems)
+		invalid.add("items: is %s: want an array of 1 to %d pairs", handjson.KindName(k), MaxItems)
 		return r.dec.SkipValue()
 	}
 	if _, err := r.dec.ReadToken(); err != nil {
@@ -357,7 +359,7 @@ func (r *requestReader) readItems(req *Request, invalid *InvalidError) error {
 				return err
 			}
 			if n < MaxItems {
-				invalid.add("items[%d]: is %s: want an object", n, kindName(k))
+				invalid.add("items[%d]: is %s: want an object", n, handjson.KindName(k))
 			}
 			continue
 		}
@@ -393,7 +395,7 @@ func (r *requestReader) readItem(item *Item, invalid *InvalidError) error {
 		if id == nil || r.dec.PeekKind() == 'n' {
 			err = r.dec.SkipValue()
 		} else if k := r.dec.PeekKind(); k != '"' {
-			invalid.add("items[%d].%s: is %s: want a string", item.Index, name, kindName(k))
+			invalid.add("items[%d].%s: is %s: want a string", item.Index, name, handjson.KindName(k))
 			err = r.dec.SkipValue()
 		} else {
 			*id, _, err = r.readString()
@@ -428,7 +430,7 @@ func (r *requestReader) readMaxAge(req *Request, invalid *InvalidError) error {
 	n, parseErr := strconv.ParseFloat(v, 64)
 	switch limit := float64(MaxAge / time.Second); {
 	case k != '0':
-		invalid.add("max_age_seconds: is %s: want an integer of 0 to %.0f", kindName(k), limit)
+		invalid.add("max_age_seconds: is %s: want an integer of 0 to %.0f", handjson.KindName(k), limit)
 	case parseErr != nil || n < 0 || n > limit || n != float64(int64(n)):
 		invalid.add("max_age_seconds: %.40s: want an integer of 0 to %.0f", v, limit)
 	default:
@@ -481,22 +483,4 @@ func requestIDProblem(id string, limit int) string {
 		}
 	}
 	return ""
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case 'n':
-		return "null"
-	case 'f', 't':
-		return "a boolean"
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return "no JSON value"
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"consentd/internal/handjson"
 )
 
 // entryKind says whom an entry of agreeinfo is about.
@@ -174,7 +176,7 @@ func intern(word string) string {
 func (r *replyReader) open(want jsontext.Kind, what string) error {
 	got := r.dec.PeekKind()
 	if got != want && got != 0 {
-		return fmt.Errorf("%s is %s: want %s", what, kindName(got), kindName(want))
+		return fmt.Errorf("%s is %s: want %s", what, handjson.KindName(got), handjson.KindName(want))
 	}
 	_, err := r.dec.ReadToken()
 	return err
@@ -205,14 +207,14 @@ func (r *replyReader) readString() (string, error) {
 
 func (r *replyReader) readStringField(name string) (string, error) {
 	if k := r.dec.PeekKind(); k != '"' && k != 0 {
-		return "", fmt.Errorf("%s is %s: want a string", name, kindName(k))
+		return "", fmt.Errorf("%s is %s: want a string", name, handjson.KindName(k))
 	}
 	return r.readString()
 }
 
 func (r *replyReader) readInt(name string, bits int) (int64, error) {
 	if k := r.dec.PeekKind(); k != '0' && k != 0 {
-		return 0, fmt.Errorf("%s is %s: want an integer", name, kindName(k))
+		return 0, fmt.Errorf("%s is %s: want an integer", name, handjson.KindName(k))
 	}
 	raw, err := r.readRaw()
 	if err != nil {
@@ -223,22 +225,4 @@ func (r *replyReader) readInt(name string, bits int) (int64, error) {
 		return 0, fmt.Errorf("%s: want an integer of %d bits", name, bits)
 	}
 	return n, nil
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "a boolean"
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return "no JSON value"
 }

@@ -73,7 +73,7 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	if err := b.prepare(ctx, dir); err != nil {
 		return Report{}, err
 	}
@@ -326,7 +326,7 @@ func (b *run) calls(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // it was only read from
 	var stats wechattest.Stats
 	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
 		return 0, fmt.Errorf("the simulator's statistics: %w", err)

@@ -28,7 +28,7 @@ func Floor(ctx context.Context, brokers []string, from, to string, n int) (time.
 		Addr: kafka.TCP(brokers...), Topic: to, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll,
 		BatchSize: floorBatch, BatchTimeout: time.Millisecond,
 	}
-	defer w.Close()
+	defer w.Close() //nolint:errcheck // every write was waited for
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	moved := make(chan int)
@@ -58,7 +58,7 @@ func movePartition(ctx context.Context, brokers []string, topic string, partitio
 		Brokers: brokers, Topic: topic, Partition: partition, MinBytes: 1, MaxBytes: 1 << 20,
 		MaxWait: 100 * time.Millisecond, QueueCapacity: floorBatch,
 	})
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // it was only read from
 	if err := r.SetOffset(kafka.FirstOffset); err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ const (
 	metadataVersion     = 8
 )
 
-func (e *exchange) ApiKey() protocol.ApiKey { return protocol.ApiKey(e.key) }
+// ApiKey is what kafka-go routes by.
+func (e *exchange) ApiKey() protocol.ApiKey { //nolint:staticcheck // the name is kafka-go's
+	return protocol.ApiKey(e.key)
+}
 
 func (e *exchange) Required(map[protocol.ApiKey]int16) bool { return true }
 

@@ -165,7 +165,7 @@ func inflate(codec compress.Compression, src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: unknown compression %d", errMalformed, codec)
 	}
 	r := c.NewReader(&sliceReader{src})
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // it was only read from
 	out, err := io.ReadAll(io.LimitReader(r, maxInflatedBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("decompress a record batch: %w", err)

@@ -107,13 +107,13 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	defer giveUp(nil)
 	p := pipeline.New(pipelineConfig(d.config), checker.New(d.api, checkerConfig(d.config), log), table, out, g.Member(), positions, log)
 	fetching, stopFetching := context.WithCancel(stopping)
-	fetched := make(chan error, 1)
+	fetched := make(chan struct{})
 	go func() {
+		defer close(fetched)
 		err := g.Fetch(fetching, positions, p)
 		if fetching.Err() == nil {
 			giveUp(err)
 		}
-		fetched <- err
 	}()
 	err = p.Run(working, stop)
 	stopFetching()

@@ -52,14 +52,14 @@ func Run(ctx context.Context, o Options, out, progress io.Writer, log zerolog.Lo
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer os.RemoveAll(tmp) //nolint:errcheck // a temporary directory
 	embedded, err := startBroker(o.Dir)
 	if err != nil {
 		return err
 	}
 	defer embedded.Close()
 	simulator := wechattest.New(wechattest.Options{Corps: corpSecrets(), Remember: true})
-	url, stopSimulator, err := serve(simulator)
+	url, stopSimulator, err := serve(ctx, simulator)
 	if err != nil {
 		return err
 	}
@@ -112,8 +112,8 @@ func startBroker(dir string) (*kfake.Cluster, error) {
 }
 
 // serve listens on a free port of the loopback interface.
-func serve(h http.Handler) (url string, stop func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func serve(ctx context.Context, h http.Handler) (url string, stop func(), err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("simulated WeCom: %w", err)
 	}
@@ -190,7 +190,7 @@ func (t *traffic) awaitTopics(ctx context.Context) (map[broker.TopicPartition]in
 	for {
 		counts, err := t.cluster.Partitions(ctx, t.config.Topics.Requests, t.config.Topics.Results)
 		if err == nil && len(counts) == 2 {
-			ends := make(map[broker.TopicPartition]int64)
+			var ends map[broker.TopicPartition]int64
 			var tps []broker.TopicPartition
 			for p := range counts[t.config.Topics.Results] {
 				tps = append(tps, broker.TopicPartition{Topic: t.config.Topics.Results, Partition: p})

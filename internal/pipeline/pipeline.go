@@ -71,7 +71,8 @@ func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
 
 // New returns a pipeline that takes up partitions at the given positions, with the status table restored.
 func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
-	positions map[broker.TopicPartition]int64, log zerolog.Logger) *Pipeline {
+	positions map[broker.TopicPartition]int64, log zerolog.Logger,
+) *Pipeline {
 	pl := &Pipeline{
 		config: cfg, checker: c, table: table, producer: p, member: member, log: log,
 		incoming:  make(chan *intake),
@@ -207,6 +208,6 @@ func (p *Pipeline) finish(ctx context.Context) error {
 func (p *Pipeline) wait() {
 	p.checker.Wait()
 	if p.sealed != nil {
-		<-p.published
+		p.log.Debug().Err(<-p.published).Msg("the last batch was given up")
 	}
 }

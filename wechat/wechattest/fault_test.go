@@ -183,10 +183,10 @@ func TestFault_HangsUntilTheCallerIsGoneOrFaultsAreCleared(t *testing.T) {
 				sim.Script(Fault{Hang: true})
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
-				var aborted any
+				var aborted error
 				go func() {
 					// A recorder has no connection that could be closed.
-					defer func() { aborted = recover() }()
+					defer func() { aborted, _ = recover().(error) }()
 					r := httptest.NewRequestWithContext(ctx, http.MethodGet, getTokenOf(corpID, secret), nil)
 					sim.ServeHTTP(httptest.NewRecorder(), r)
 				}()
@@ -196,7 +196,7 @@ func TestFault_HangsUntilTheCallerIsGoneOrFaultsAreCleared(t *testing.T) {
 				}
 				c.end(sim, leave)
 				synctest.Wait()
-				if aborted != http.ErrAbortHandler {
+				if !errors.Is(aborted, http.ErrAbortHandler) {
 					t.Errorf("ended with %v, want the connection aborted", aborted)
 				}
 			})

@@ -74,7 +74,7 @@ func TestStats_KnowTheMostCallsAtTheSameTime(t *testing.T) {
 		want("some gone", 7, 2)
 		sim.ResetStats()
 		want("after a reset", 4, 2)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		sim.ResetStats()
 		want("after a reset with nobody there", 0, 0)
 	})

@@ -13,7 +13,7 @@ import (
 func TestGetToken_Rules(t *testing.T) {
 	t.Parallel()
 	some := setup(t, Options{Corps: map[string]string{corpID: secret}})
-	any := setup(t, Options{})
+	every := setup(t, Options{})
 	for _, c := range []struct {
 		name         string
 		world        *world
@@ -25,9 +25,9 @@ func TestGetToken_Rules(t *testing.T) {
 		{"unknown corp", some, "ww2", secret, 40013},
 		{"no corp", some, "", secret, 41002},
 		{"no secret", some, corpID, "", 41004},
-		{"any corp", any, "ww77", "anything", 0},
-		{"any corp, no secret", any, "ww77", "", 41004},
-		{"no valid corp", any, "w w", "anything", 40013},
+		{"any corp", every, "ww77", "anything", 0},
+		{"any corp, no secret", every, "ww77", "", 41004},
+		{"no valid corp", every, "w w", "anything", 40013},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := c.world.getToken(c.corp, c.secret)
