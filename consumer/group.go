@@ -107,9 +107,6 @@ type Generation struct {
 // Member is what commits of this generation are tied to.
 func (g *Generation) Member() broker.Member { return g.member }
 
-// Partitions are those assigned.
-func (g *Generation) Partitions() []broker.TopicPartition { return g.partitions }
-
 // Revoked is closed when the partitions are to be given back.
 func (g *Generation) Revoked() <-chan struct{} { return g.revoked }
 
