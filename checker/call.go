@@ -113,8 +113,8 @@ func (c *Checker) try(ctx context.Context, r *Reply, call func() error) *schemas
 		switch {
 		case err == nil:
 			return nil
-		case !errors.As(err, &e) || !e.Temporary():
-			return backoff.Permanent(err)
+		case !errors.As(err, &e) || !e.Temporary() || e.RetryAfter > c.retry.MaxElapsed:
+			return backoff.Permanent(err) // or it won't be over in time
 		case e.Unknown:
 			if unknown++; unknown == unknownErrcodeTries {
 				return backoff.Permanent(err)

@@ -16,8 +16,9 @@ import (
 	"consentd/schemas"
 )
 
-// MaxReplyBytes bounds what is read of a reply. 100 pairs take 20 KB, a room of 2,000 customers 300 KB.
-const MaxReplyBytes = 1 << 20
+// MaxReplyBytes bounds what is read of a reply. 100 pairs take 20 KB, a room of 2,000 customers 300 KB; an event with all
+// of the bound's members still fits into the 1 MiB that topics take by default.
+const MaxReplyBytes = 768 << 10
 
 // verdict is what every reply of the API says about itself.
 type verdict struct {

@@ -475,8 +475,15 @@ func TestBadRequests_EachCostsOneFailureAndOneDeadLetterAndNothingElse(t *testin
 					Value: fmt.Appendf(nil, `{"request_id":"good-%d","corp_id":"ww1","kind":"single","items":[{"open_userid":"a","external_userid":"wm%d"},{"open_userid":"","external_userid":"x"}]}`, i, i),
 				})
 		}
+		// Not only values can be too large.
+		huge := bytes.Repeat([]byte("k"), 1_050_000)
+		kafkatest.ProduceTo(t, b.Addr(),
+			&kgo.Record{Topic: w.topics.requests, Key: huge, Value: []byte("{}")},
+			&kgo.Record{Topic: w.topics.requests, Key: huge[:1_048_000], Value: []byte("{}")},
+			&kgo.Record{Topic: w.topics.requests, Value: []byte("{}"), Headers: []kgo.RecordHeader{{Key: "huge", Value: huge}}})
+		const large = 3
 		d := w.start()
-		w.await(3 * len(names))
+		w.await(3*len(names) + large)
 		d.stop()
 
 		counts := make(map[string]int)
@@ -493,10 +500,9 @@ func TestBadRequests_EachCostsOneFailureAndOneDeadLetterAndNothingElse(t *testin
 				t.Errorf("unexpected: %+v", e)
 			}
 		}
-		for what, n := range counts {
-			if n != len(names) {
-				t.Errorf("%s: %d events, want %d", what, n, len(names))
-			}
+		want := map[string]int{"good": len(names), "invalid item": len(names), "invalid request": len(names) + large}
+		if !maps.Equal(counts, want) {
+			t.Errorf("events %v, want %v", counts, want)
 		}
 		letters := make(map[string]*kgo.Record)
 		for _, r := range kafkatest.ReadAll(t, b.Addr(), w.topics.deadLetters) {

@@ -32,7 +32,7 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 			p.filling.Checked(c, p.key, &o.Answer, o.Source, &cause)
 			continue
 		case r.Items[i].Problem != "":
-			p.filling.Failed(c.ValidIDs(), r.Key, nil, o.Failure, now, &cause)
+			p.filling.Failed(c.ValidIDs(), eventKey(r), nil, o.Failure, now, &cause)
 		default:
 			p.key = c.AppendKey(p.key[:0])
 			p.filling.Failed(c, p.key, p.key, o.Failure, now, &cause)
@@ -43,6 +43,15 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		p.deadLetter(r, f, now)
 	}
 	p.finished(r)
+}
+
+// eventKey is the request's key, for an event that has no conversation. A huge one is left out: the event must fit into
+// what topics take by default.
+func eventKey(r *checker.Request) []byte {
+	if len(r.Key) > tooLargeBytes {
+		return nil
+	}
+	return r.Key
 }
 
 // failedItems are the items of a request that failed alike: they share a dead letter.
@@ -99,7 +108,7 @@ func requestIDHeader(r *checker.Request) string {
 func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 	f := schemas.Failure{Class: schemas.InvalidRequest, Message: r.Invalid.Error()}
 	cause := p.cause(r, 0)
-	p.filling.Failed(schemas.Conversation{}, r.Key, nil, &f, now, &cause)
+	p.filling.Failed(schemas.Conversation{}, eventKey(r), nil, &f, now, &cause)
 	d := schemas.DeadLetter{
 		Failure: f, Origin: r.Origin, FirstAttemptAt: r.TakenAt, RequestID: requestIDHeader(r), Truncated: r.Truncated,
 	}

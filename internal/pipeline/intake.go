@@ -13,8 +13,9 @@ import (
 	"consentd/schemas"
 )
 
-// deadLetterBytes is how much of a request that is too large its dead letter keeps.
-const deadLetterBytes = 64 << 10
+// tooLargeBytes is how much of a request that is too large its dead letter keeps: of the value the beginning, key and
+// headers when they are not larger than that.
+const tooLargeBytes = 64 << 10
 
 // intake is what one fetch brought of a partition, decoded, on its way to be taken up.
 type intake struct {
@@ -106,21 +107,29 @@ func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 // decode makes a request of a record, whatever its bytes are.
 func decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
 	decoded, err := schemas.DecodeRequest(record.Key, record.Value, record.Headers)
-	r := &checker.Request{
-		Request: decoded,
-		Origin:  schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: record.Offset},
-		Key:     bytes.Clone(record.Key),
+	key, value, headers := record.Key, record.Value, record.Headers
+	truncated := 0
+	if schemas.RecordBytes(key, value, headers) > schemas.MaxRecordBytes {
+		truncated = len(value)
+		value = value[:min(len(value), tooLargeBytes)]
+		if len(key) > tooLargeBytes {
+			key = nil
+		}
+		if schemas.RecordBytes(nil, nil, headers) > tooLargeBytes {
+			headers = nil
+		}
 	}
-	for _, h := range record.Headers {
+	r := &checker.Request{
+		Request:   decoded,
+		Origin:    schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: record.Offset},
+		Key:       bytes.Clone(key),
+		Truncated: truncated,
+	}
+	for _, h := range headers {
 		r.Headers = append(r.Headers, schemas.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
-	r.Size = len(decoded.Raw) + len(r.Key)
+	r.Size = len(decoded.Raw) + schemas.RecordBytes(r.Key, nil, r.Headers)
 	if errors.As(err, &r.Invalid) {
-		value := record.Value
-		if schemas.RecordBytes(record.Key, value, record.Headers) > schemas.MaxRecordBytes {
-			r.Truncated = len(value)
-			value = value[:min(len(value), deadLetterBytes)]
-		}
 		r.Value = bytes.Clone(value)
 		r.Size += len(r.Value)
 	}

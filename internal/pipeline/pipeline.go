@@ -138,6 +138,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-timer.C:
 		case <-stop:
 			stop, p.waiting = nil, nil // what was not taken up is read again by whoever comes next
+			clear(p.behind)
 			deadline = time.After(p.config.DrainTimeout)
 		case <-deadline:
 			time.AfterFunc(finishTimeout, giveUp)
@@ -191,17 +192,17 @@ func (p *Pipeline) release(err error) error {
 
 // finish publishes what is settled and gives up the rest.
 func (p *Pipeline) finish(ctx context.Context) error {
-	for p.sealed != nil {
-		if err := p.release(<-p.published); err != nil {
-			return err
+	var err error
+	for p.sealed != nil && err == nil {
+		if err = p.release(<-p.published); err == nil {
+			p.publish(ctx)
 		}
-		p.publish(ctx)
 	}
 	if p.inFlight.items > 0 {
-		p.log.Warn().Int("items", p.inFlight.items).Dur("drain_timeout", p.config.DrainTimeout).
+		p.log.Warn().Err(err).Int("items", p.inFlight.items).Dur("drain_timeout", p.config.DrainTimeout).
 			Msg("not all requests in flight were done in time: they will be read again")
 	}
-	return nil
+	return err
 }
 
 // wait returns when nothing runs any more that Run began.
