@@ -156,6 +156,7 @@ type traffic struct {
 	out       io.Writer
 	progress  io.Writer
 	log       zerolog.Logger
+	asked     []request // in all rounds so far: whoever changes their mind is among them
 }
 
 func (t *traffic) run(ctx context.Context) error {
@@ -215,6 +216,7 @@ func (t *traffic) round(ctx context.Context, round int, tally *tally) error {
 	if round == 0 {
 		requests = append(exampleRequests(), requests...)
 	}
+	t.asked = append(t.asked, requests...)
 	fmt.Fprintf(t.out, "Round %d: asking for %d pairs and some rooms of %d corps.\n", round+1, t.options.Items, len(corps))
 	wantFirst, first, err := t.ask(ctx, requests, tally, "first check ", nil)
 	if err != nil {
@@ -224,7 +226,7 @@ func (t *traffic) round(ctx context.Context, round int, tally *tally) error {
 
 	flips := t.simulator.Flip(flipped, uint64(round))
 	fmt.Fprintf(t.out, "Now %d customers change their mind, and everything is asked again.\n", len(flips))
-	wantSecond, second, err := t.ask(ctx, requests, tally, "second check", func(c *counts) bool { return sum(c.Changed) >= len(flips) })
+	wantSecond, second, err := t.ask(ctx, t.asked, tally, "second check", func(c *counts) bool { return sum(c.Changed) >= len(flips) })
 	if err != nil {
 		return err
 	}
