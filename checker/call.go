@@ -41,9 +41,11 @@ type Reply struct {
 	Unasked int
 
 	failure *schemas.Failure // of all questions
-	consent []schemas.Consent
-	present []bool
-	members []schemas.Member
+	// perItem: the failure may be about one of the questions only; tooMany: there were too many in the call.
+	perItem, tooMany bool
+	consent          []schemas.Consent
+	present          []bool
+	members          []schemas.Member
 }
 
 // noAnswer is the failure of a pair that the reply left out.
@@ -129,6 +131,7 @@ func (c *Checker) try(ctx context.Context, r *Reply, call func() error) *schemas
 	var e *wechat.Error
 	if errors.As(err, &e) {
 		f.Class, f.Errcode, f.Message = e.Class, e.Errcode, e.Message
+		r.perItem, r.tooMany = e.PerItem, e.TooManyPairs
 		if e.Unknown {
 			f.Class = schemas.Rejected
 		}

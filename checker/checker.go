@@ -157,10 +157,16 @@ func (c *Checker) remove(l *lane) {
 }
 
 // Settled takes a reply back, makes room for the lane's next calls, and hands each question that has its outcome to
-// resolve. A pair that the reply left out is asked once more before that is its outcome.
+// resolve. A pair that the reply left out is asked once more before that is its outcome; a batch that failed for one of its
+// items is asked for in halves, until whoever is at fault stands alone.
 func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time, resolve func(*Question, Outcome)) {
 	l := r.lane
 	l.calls--
+	if r.perItem && len(r.questions) > 1 {
+		c.split(r)
+		c.dispatch(ctx, l, now)
+		return
+	}
 	for i, q := range r.questions {
 		q.attempts += r.attempts
 		o := r.outcome(i)
@@ -178,4 +184,17 @@ func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time, resolve 
 		resolve(q, o)
 	}
 	c.dispatch(ctx, l, now)
+}
+
+// split asks for the two halves of a batch apart. When it was too large for the API, no batch will be so large again.
+func (c *Checker) split(r *Reply) {
+	for _, q := range r.questions {
+		q.attempts += r.attempts
+	}
+	if half := len(r.questions) / 2; r.tooMany && half < c.policy.size {
+		c.policy.size = half
+		c.log.Error().Int("pairs", len(r.questions)).Int("batch_size", half).
+			Msg("the API takes fewer pairs in a call than batch.size: going on with smaller batches, set batch.size to what it takes")
+	}
+	r.lane.split(r.questions)
 }

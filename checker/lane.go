@@ -29,6 +29,8 @@ type lane struct {
 	corpID  string
 	singles []*Question
 	rooms   []*Question
+	// parts are halves of batches that failed for one of their items: each is a call, before all others.
+	parts [][]*Question
 	// calls in flight; never more than the corp's concurrency.
 	calls int
 	// roomsNext: rooms and pairs take turns.
@@ -55,7 +57,15 @@ func (l *lane) add(q *Question) {
 // again puts a question before the others: it has waited already.
 func (l *lane) again(q *Question) { l.singles = append([]*Question{q}, l.singles...) }
 
-func (l *lane) idle() bool { return l.calls == 0 && len(l.singles) == 0 && len(l.rooms) == 0 }
+// split asks for the two halves of a batch apart.
+func (l *lane) split(questions []*Question) {
+	middle := len(questions) / 2
+	l.parts = append(l.parts, questions[:middle:middle], questions[middle:])
+}
+
+func (l *lane) idle() bool {
+	return l.calls == 0 && len(l.parts) == 0 && len(l.singles) == 0 && len(l.rooms) == 0
+}
 
 // due is when the pairs that wait are to be sent, full batch or not.
 func (l *lane) due(p *policy) time.Time { return l.singles[0].since.Add(p.linger) }
@@ -64,6 +74,12 @@ func (l *lane) due(p *policy) time.Time { return l.singles[0].since.Add(p.linger
 func (l *lane) next(p *policy, now time.Time) []*Question {
 	if l.calls >= p.concurrency {
 		return nil
+	}
+	if len(l.parts) > 0 {
+		part := l.parts[0]
+		l.parts = l.parts[1:]
+		l.calls++
+		return part
 	}
 	ready := len(l.singles) >= p.size || len(l.singles) > 0 && !now.Before(l.due(p))
 	queue, n := &l.singles, min(p.size, len(l.singles))

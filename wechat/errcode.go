@@ -12,6 +12,9 @@ const (
 	errcodeTokenExpired = 42001
 )
 
+// errcodeTooManyPairs is answered to a call with more pairs than the API takes.
+const errcodeTooManyPairs = 301060
+
 // stoppedPause is the least time between two tries of a corp that is stopped: after a few wrong secrets WeCom bans the
 // caller's IP for an hour.
 const stoppedPause = time.Minute
@@ -21,6 +24,8 @@ type errcode struct {
 	class      schemas.Class
 	text, hint string
 	retryAfter time.Duration
+	// perItem: it may be about single items of the call, so that the others succeed when they are asked for apart.
+	perItem bool
 }
 
 // unknownErrcode stands for all that are not in the table.
@@ -60,10 +65,10 @@ var errcodes = map[int]errcode{
 	41022: rejected("no suite_access_token in the call", "report it: the program's mistake"),
 	41023: rejected("no suite_ticket in the call", "check that the suite's ticket file is not empty; else report it"),
 
-	40058:  rejected("a parameter is bad", "check the item field and the ids of the batch"),
-	40063:  rejected("a parameter is empty", "check the item field and the ids of the batch"),
-	40035:  rejected("bad JSON", "report it: the program's mistake"),
-	301060: rejected("more than 100 pairs in a call", "lower batch.size to 100"),
+	40058:               perItem(rejected("a parameter is bad", "check the item field and the ids of the batch")),
+	40063:               perItem(rejected("a parameter is empty", "check the item field and the ids of the batch")),
+	40035:               perItem(rejected("bad JSON", "report it: the program's mistake")),
+	errcodeTooManyPairs: perItem(rejected("more than 100 pairs in a call", "lower batch.size to 100")),
 
 	301061: notFound("no such user or customer", "check the ids: both are those of this corp and provider"),
 	60111:  notFound("no such user", "check open_userid"),
@@ -109,9 +114,14 @@ func rejected(text, hint string) errcode {
 }
 
 func notFound(text, hint string) errcode {
-	return errcode{class: schemas.NotFound, text: text, hint: hint}
+	return perItem(errcode{class: schemas.NotFound, text: text, hint: hint})
 }
 
 func outOfScope(text, hint string) errcode {
-	return errcode{class: schemas.OutOfScope, text: text, hint: hint}
+	return perItem(errcode{class: schemas.OutOfScope, text: text, hint: hint})
+}
+
+func perItem(e errcode) errcode {
+	e.perItem = true
+	return e
 }

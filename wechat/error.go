@@ -18,6 +18,10 @@ type Error struct {
 	Unknown bool
 	// Message says what happened and what would help, for a person. It holds no access_token, secret or URL.
 	Message string
+	// PerItem: it may be about single items of the call. Asked for in parts, the others get their answers.
+	PerItem bool
+	// TooManyPairs: the API takes fewer in a call.
+	TooManyPairs bool
 	// RetryAfter is the shortest pause that is of use before the next try; 0: the caller's choice.
 	RetryAfter time.Duration
 
@@ -57,6 +61,7 @@ func errcodeFailure(code int, errmsg string) *Error {
 	}
 	return &Error{
 		Class: meaning.class, Errcode: code, Unknown: !known, RetryAfter: meaning.retryAfter,
+		PerItem: meaning.perItem, TooManyPairs: code == errcodeTooManyPairs,
 		Message: fmt.Sprintf("%s: %s (the API says: %s)", meaning.text, meaning.hint, errmsg),
 	}
 }

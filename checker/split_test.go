@@ -1,0 +1,120 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"pgregory.net/rapid"
+
+	"consentd/schemas"
+	"consentd/wechat"
+)
+
+// pickyAPI fails a whole call when one of its customers is unknown, as the real one may, or has too many pairs.
+type pickyAPI struct {
+	bad   map[string]bool
+	limit int
+
+	mu    sync.Mutex
+	calls int
+	sizes []int
+}
+
+func (a *pickyAPI) Knows(string) bool { return true }
+
+func (a *pickyAPI) CheckRoom(context.Context, string, string) ([]schemas.Member, error) {
+	return nil, nil
+}
+
+func (a *pickyAPI) CheckSingle(_ context.Context, _ string, pairs []wechat.Pair) ([]wechat.PairConsent, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	a.sizes = append(a.sizes, len(pairs))
+	if a.limit > 0 && len(pairs) > a.limit {
+		return nil, &wechat.Error{Class: schemas.Rejected, Errcode: 301060, PerItem: true, TooManyPairs: true}
+	}
+	answers := make([]wechat.PairConsent, len(pairs))
+	for i, p := range pairs {
+		if a.bad[p.ExternalUserID] {
+			return nil, &wechat.Error{Class: schemas.NotFound, Errcode: 301061, PerItem: true}
+		}
+		answers[i] = wechat.PairConsent{OpenUserID: p.OpenUserID, ExternalUserID: p.ExternalUserID, Consent: schemas.Consent{AgreeStatus: schemas.Agree}}
+	}
+	return answers, nil
+}
+
+// askAll asks for pairs 0 to n-1 and returns the class of each failure by its customer, "" for an answer.
+func askAll(t interface{ Fatalf(string, ...any) }, api API, size, n int) map[string]schemas.Class {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c := New(api, Config{BatchSize: size, Concurrency: 5, Retry: Retry{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, MaxElapsed: time.Second}}, zerolog.Nop())
+	now := time.Now()
+	for i := range n {
+		conversation := schemas.Conversation{CorpID: "ww1", Kind: schemas.Single, OpenUserID: "a", ExternalUserID: fmt.Sprintf("wm%d", i)}
+		c.Ask(ctx, conversation, schemas.HashKey([]byte(conversation.Key())), Waiter{Item: i}, now)
+	}
+	c.Flush(ctx, now)
+	outcomes := make(map[string]schemas.Class)
+	for len(outcomes) < n {
+		select {
+		case r := <-c.Replies():
+			c.Settled(ctx, r, now, func(q *Question, o Outcome) {
+				id := q.Conversation.ExternalUserID
+				if _, ok := outcomes[id]; ok {
+					t.Fatalf("%s has two outcomes", id)
+				}
+				outcomes[id] = ""
+				if o.Failure != nil {
+					outcomes[id] = o.Failure.Class
+				}
+			})
+		case <-time.After(time.Minute):
+			t.Fatalf("%d of %d outcomes came", len(outcomes), n)
+		}
+	}
+	cancel()
+	c.Wait()
+	return outcomes
+}
+
+func TestBatch_OneBadIDDoesNotFailItsNeighbours(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const n = 100
+		bad := make(map[string]bool)
+		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, 10, rapid.ID[int]).Draw(t, "bad") {
+			bad[fmt.Sprintf("wm%d", i)] = true
+		}
+		api := &pickyAPI{bad: bad}
+		for id, class := range askAll(t, api, n, n) {
+			if (class == schemas.NotFound) != bad[id] {
+				t.Fatalf("%s: class %q, bad: %v", id, class, bad[id])
+			}
+		}
+		k := float64(len(bad))
+		if bound := 1 + k*(2*math.Log2(n)+2); float64(api.calls) > bound {
+			t.Fatalf("%d calls for %d bad ids: more than %.0f", api.calls, len(bad), bound)
+		}
+	})
+}
+
+func TestBatch_ThatIsTooLargeForTheAPIIsSplitAndNotMadeSoLargeAgain(t *testing.T) {
+	t.Parallel()
+	api := &pickyAPI{limit: 30}
+	for id, class := range askAll(t, api, 100, 1000) {
+		if class != "" {
+			t.Errorf("%s: %s", id, class)
+		}
+	}
+	late := api.sizes[len(api.sizes)/2:]
+	if slices.Max(late) > api.limit {
+		t.Errorf("the later calls have up to %d pairs, the API takes %d", slices.Max(late), api.limit)
+	}
+}
