@@ -126,7 +126,7 @@ func TestDaemon_AnswersEachItemOnceAndReportsExactlyTheChanges(t *testing.T) {
 			}
 		}
 		if calls := w.sim.Stats().Calls.Single; float64(calls)/(singles/100) > 1.02 {
-			t.Errorf("%d calls for %d pairs that were all waiting: more than 1.02 times the ideal", calls, singles)
+			t.Errorf("%d calls for %d pairs that were all waiting: more than 1.02 times the ideal: %+v", calls, singles, w.sim.Stats().Corps)
 		} else {
 			t.Logf("%d single calls for %d pairs", calls, singles)
 		}

@@ -42,8 +42,9 @@ type Fetched struct {
 	Records []Record
 	// Next is the offset behind all that was read, whether or not there were records in it.
 	Next int64
-	// LastStable is the offset behind the last record that may be read: there is more to read while Next is below it.
-	LastStable int64
+	// More tells that the partition has more to read, Followed that the same response brought records of other partitions,
+	// which are handed on next.
+	More, Followed bool
 }
 
 // Fetch reads the committed records of the partitions from the given positions on, many of them in one request, and
@@ -148,9 +149,21 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 		if err != nil {
 			return err
 		}
+		filled := 0
 		for _, t := range res.Topics {
 			for i := range t.Partitions {
-				if err := f.take(ctx, TopicPartition{t.Topic, t.Partitions[i].Partition}, &t.Partitions[i], &reader); err != nil {
+				if len(t.Partitions[i].RecordBatches) > 0 {
+					filled++
+				}
+			}
+		}
+		for _, t := range res.Topics {
+			for i := range t.Partitions {
+				if len(t.Partitions[i].RecordBatches) > 0 {
+					filled--
+				}
+				tp := TopicPartition{t.Topic, t.Partitions[i].Partition}
+				if err := f.take(ctx, tp, &t.Partitions[i], filled > 0, &reader); err != nil {
 					return err
 				}
 			}
@@ -191,8 +204,8 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 	return res, nil
 }
 
-// take hands one partition's records on.
-func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchResponseTopicPartition, reader *batchReader) error {
+// take hands one partition's records on; followed tells that others of the same response come next.
+func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchResponseTopicPartition, followed bool, reader *batchReader) error {
 	next := f.next[tp]
 	switch err := kafka.Error(p.ErrorCode); {
 	case err == kafka.OffsetOutOfRange:
@@ -217,7 +230,8 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	}
 	*next = reader.next
 	err := f.handle(ctx, &Fetched{
-		TopicPartition: tp, Records: reader.records, Next: reader.next, LastStable: p.LastStableOffset,
+		TopicPartition: tp, Records: reader.records, Next: reader.next,
+		More: reader.next < p.LastStableOffset, Followed: followed,
 	})
 	if err != nil {
 		return &handlerError{err}

@@ -24,7 +24,8 @@ type intake struct {
 	offsets  []int64 // of each request's record
 	next     int64   // the offset behind all of them
 	place    int     // of the first that is not taken up
-	more     bool    // the partition has more to read
+	// more is known to come: of the partition, or of others that were fetched with it.
+	more, followed bool
 }
 
 // room tells the fetching goroutines which partitions there is room for: those of which nothing fetched is waiting.
@@ -88,7 +89,7 @@ func (p *Pipeline) Wanted(ctx context.Context, tps []broker.TopicPartition) ([]b
 // goroutines, and keeps nothing of f.
 func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 	in := &intake{
-		tp: f.TopicPartition, next: f.Next, more: f.Next < f.LastStable,
+		tp: f.TopicPartition, next: f.Next, more: f.More, followed: f.Followed,
 		requests: make([]*checker.Request, len(f.Records)), offsets: make([]int64, len(f.Records)),
 	}
 	for i := range f.Records {

@@ -43,6 +43,8 @@ type Pipeline struct {
 	room    *room
 	// behind are the partitions that had more to read when they were fetched last.
 	behind map[broker.TopicPartition]bool
+	// followed: what was received last is followed by other partitions' records, which were fetched with it.
+	followed bool
 	// inFlight is what was taken up and not yet published.
 	inFlight load
 
@@ -106,7 +108,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		now := time.Now()
 		p.takeUp(now)
-		p.checker.Backlog(len(p.waiting) > 0 || len(p.behind) > 0)
+		p.checker.Backlog(len(p.waiting) > 0 || len(p.behind) > 0 || p.followed)
 		p.checker.Flush(p.calls, now)
 		p.publish(ctx)
 		incoming := p.incoming
@@ -124,6 +126,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		select {
 		case in := <-incoming:
 			p.waiting = append(p.waiting, in)
+			p.followed = in.followed
 			if in.more {
 				p.behind[in.tp] = true
 			} else {
@@ -139,6 +142,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop, p.waiting = nil, nil // what was not taken up is read again by whoever comes next
 			clear(p.behind)
+			p.followed = false
 			deadline = time.After(p.config.DrainTimeout)
 		case <-deadline:
 			time.AfterFunc(finishTimeout, giveUp)
