@@ -231,6 +231,12 @@ func fetchUntil(ctx context.Context, t *testing.T, c *Cluster, from map[TopicPar
 	if o.MaxBytes == 0 {
 		o.MaxBytes, o.PartitionMaxBytes = 8<<20, 8<<20
 	}
+	if o.OutOfRange == nil {
+		o.OutOfRange = func(_ context.Context, tp TopicPartition, position int64) (int64, error) {
+			t.Errorf("%s: offset %d is out of range", tp, position)
+			return 0, &handlerError{errEnough}
+		}
+	}
 	if err := c.Fetch(ctx, from, o, r.take); err != errEnough { //nolint:errorlint // the handler's error comes as it is
 		t.Fatalf("the fetch ended with: %v; it had brought %v", err, r.values)
 	}
