@@ -105,7 +105,7 @@ func (tx *transaction) again() {
 
 func (tx *transaction) write(topic string, partition int32, value string) {
 	tx.t.Helper()
-	r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte(value)}
+	r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(value), Value: []byte(value)}
 	if err := tx.cl.ProduceSync(bounded(tx.t), r).FirstErr(); err != nil {
 		tx.t.Fatal(err)
 	}
