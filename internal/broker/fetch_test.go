@@ -406,6 +406,91 @@ func TestFetch_WaitsForAnAbsentTopicAndDoesNotCreateIt(t *testing.T) {
 	})
 }
 
+func TestFetch_BringsEachRecordOnceWhereverItsResponsesAreCutOff(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		topic := makeTopic(t, b, 1, nil)
+		ctx, c := setup(t, b, topic)
+		var want []string
+		for i := range 12 { // batches of 70 bytes to 9 kB
+			want = append(want, strings.Repeat(string(rune('a'+i)), 1+(i%4)*3000))
+		}
+		write(t, b, topic, 0, want...)
+		for _, limit := range []int32{1, 69, 70, 100, 3000, 3100, 5000, 12_000, 1 << 20} {
+			options := FetchOptions{MaxBytes: limit, PartitionMaxBytes: limit}
+			got := fetchUntil(ctx, t, c, all(topic, 1), options, count(len(want)))
+			if !slices.Equal(got.values[TopicPartition{topic, 0}], want) {
+				t.Errorf("with %d bytes at most, the records are not those that were written", limit)
+			}
+		}
+	})
+}
+
+func TestFetch_TakesUpAPartitionWhenItHasALeader(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	topic := makeTopic(t, b, 1, nil)
+	ctx, c := setup(t, b, topic)
+	write(t, b, topic, 0, "led")
+	led := make(chan struct{})
+	r := newReading(func(r *reading) bool {
+		if r.count == 1 {
+			close(led)
+		}
+		return r.count == 2
+	})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Fetch(ctx, all(topic, 2), FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20}, r.take)
+	}()
+	select {
+	case <-led:
+		grow(t, b, topic, 2)
+		write(t, b, topic, 1, "led later")
+	case <-ctx.Done():
+	}
+	err := <-ended
+	if want := map[TopicPartition][]string{{topic, 0}: {"led"}, {topic, 1}: {"led later"}}; !errors.Is(err, errEnough) || !reflect.DeepEqual(r.values, want) {
+		t.Errorf("%v; got %v, want %v", err, r.values, want)
+	}
+}
+
+func TestFetch_GoesOnWhenTheBrokerIsBack(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.EmbeddedOnDisk(t)
+	topic := makeTopic(t, b, 1, nil)
+	ctx, c := setup(t, b, topic)
+	write(t, b, topic, 0, "before")
+	before := make(chan struct{})
+	r := newReading(func(r *reading) bool {
+		if r.count == 1 {
+			close(before)
+		}
+		return r.count == 2
+	})
+	logged, log := newAlerts()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Fetch(ctx, all(topic, 1), FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Log: log}, r.take)
+	}()
+	select {
+	case <-before:
+	case <-ctx.Done():
+	}
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	logged.wait(ctx, t)
+	if err := b.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, b, topic, 0, "after")
+	if err := <-ended; !errors.Is(err, errEnough) || !slices.Equal(r.values[TopicPartition{topic, 0}], []string{"before", "after"}) {
+		t.Errorf("%v; got %v", err, r.values)
+	}
+}
+
 func TestFetch_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {

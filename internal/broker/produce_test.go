@@ -204,6 +204,30 @@ func TestProduce_SendsAgainOnlyWhatWasRefused(t *testing.T) {
 	}
 }
 
+func TestProduce_WaitsForAPartitionsLeader(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	topic := makeTopic(t, b, 1, nil)
+	ctx, c := setup(t, b, topic)
+	logged, log := newAlerts()
+	ended := make(chan error, 1)
+	go func() {
+		var r Records
+		for partition := range int32(2) {
+			r.Append(TopicPartition{topic, partition}, nil, []byte("x"), nil, now())
+		}
+		ended <- c.Produce(ctx, &r, log)
+	}()
+	logged.wait(ctx, t)
+	grow(t, b, topic, 2)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if all := kafkatest.ReadAll(t, b.Addr(), topic); len(all) != 2 || all[0].Partition == all[1].Partition {
+		t.Errorf("%d records, want one in each partition", len(all))
+	}
+}
+
 func TestProduce_ReturnsAnErrorThatTryingAgainCannotMend(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Embedded(t)

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -294,6 +296,27 @@ func TestBatchReader_ReportsWhatIsMalformed(t *testing.T) {
 	}
 	if got := decode(record(0, 0, 0, 1, 1, 0), 0); got.err != nil || len(got.records) != 1 {
 		t.Errorf("what these cases change does not hold by itself: %+v", got)
+	}
+}
+
+func TestBatchReader_RefusesABatchThatUnfoldsToTooMuch(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes as much memory as a batch may")
+	}
+	var member bytes.Buffer
+	w := gzip.NewWriter(&member)
+	if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := batch{producer: -1, attributes: int16(compress.Gzip)}
+	src := append(b.encode(t), bytes.Repeat(member.Bytes(), maxInflatedBytes>>20+1)...)
+	binary.BigEndian.PutUint32(src[atLength:], uint32(len(src)-atLength-4))
+	if got := decode(sealed(src), 0); got.err == nil || !strings.Contains(got.err.Error(), "unfolds to more than") {
+		t.Errorf("%d bytes: got %v", len(src), got.err)
 	}
 }
 

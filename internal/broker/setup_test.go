@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,12 +39,30 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// makeTopic makes a topic of this test's own.
+// makeTopic makes a topic of this test's own and waits until its partitions are led: the metadata may be ahead.
 func makeTopic(t *testing.T, b *kafkatest.Broker, partitions int, configs map[string]string) string {
 	t.Helper()
 	topic := b.Topic(t, "topic")
 	kafkatest.CreateTopic(t, b.Addr(), topic, partitions, configs)
-	return topic
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic = topic
+	for i := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = int32(i), latest
+		asked.Partitions = append(asked.Partitions, p)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Topics = append(req.Topics, asked)
+	ctx, cl := bounded(t), franz(t, b)
+	for {
+		res, err := req.RequestWith(ctx, cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(res.Topics[0].Partitions, func(p kmsg.ListOffsetsResponseTopicPartition) bool { return p.ErrorCode != 0 }) {
+			return topic
+		}
+	}
 }
 
 // franz is the client on the other side.
