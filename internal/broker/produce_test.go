@@ -228,21 +228,25 @@ func TestProduce_WaitsForAPartitionsLeader(t *testing.T) {
 	}
 }
 
-func TestProduce_ReturnsAnErrorThatTryingAgainCannotMend(t *testing.T) {
+func TestProduce_ReturnsAtOnceWhatTryingAgainCannotMend(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Embedded(t)
-	topic := makeTopic(t, b, 2, nil)
+	topic := makeTopic(t, b, 8, nil)
 	ctx, c := setup(t, b, topic)
 	b.Cluster().Fault(
-		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0}, Err: kerr.LeaderNotAvailable, Count: -1},
-		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{1}, Err: kerr.TopicAuthorizationFailed, Count: -1},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{5}, Err: kerr.TopicAuthorizationFailed, Count: -1},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Partitions: []int32{0, 1, 2, 3, 4, 6, 7}, Err: kerr.LeaderNotAvailable, Count: -1},
 	)
 	var r Records
-	for partition := range int32(2) {
+	for partition := range int32(8) {
 		r.Append(TopicPartition{topic, partition}, nil, []byte("x"), nil, now())
 	}
-	if err := c.Produce(ctx, &r, zerolog.Nop()); !errors.Is(err, kafka.TopicAuthorizationFailed) {
+	logged, log := newAlerts()
+	if err := c.Produce(ctx, &r, log); !errors.Is(err, kafka.TopicAuthorizationFailed) {
 		t.Errorf("got %v, want %v", err, kafka.TopicAuthorizationFailed)
+	}
+	if len(logged) != 0 {
+		t.Error("it tried again")
 	}
 }
 
