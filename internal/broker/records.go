@@ -133,7 +133,7 @@ func (b *batchReader) skip(batch []byte, last int64) bool {
 
 func (b *batchReader) readBatch(batch []byte, base, last int64) error {
 	records := batch[atRecords:]
-	if codec := compress.Compression(batch[atAttributes+1] & codecMask); codec != compress.None {
+	if codec := compress.Compression(batch[atAttributes+1] & codecMask); codec != compress.None && len(records) > 0 {
 		var err error
 		if records, err = inflate(codec, records); err != nil {
 			return err
@@ -170,6 +170,11 @@ func inflate(codec compress.Compression, src []byte) ([]byte, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: unknown compression %d", errMalformed, codec)
 	}
+	if codec == compress.Snappy {
+		if err := checkSnappy(src); err != nil {
+			return nil, err
+		}
+	}
 	r := c.NewReader(&sliceReader{src})
 	defer r.Close() //nolint:errcheck // it was only read from
 	out, err := io.ReadAll(io.LimitReader(r, maxInflatedBytes+1))
@@ -177,9 +182,41 @@ func inflate(codec compress.Compression, src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decompress a record batch: %w", err)
 	}
 	if len(out) > maxInflatedBytes {
-		return nil, fmt.Errorf("a record batch unfolds to more than %d bytes", maxInflatedBytes)
+		return nil, errUnfolds
 	}
 	return out, nil
+}
+
+var errUnfolds = fmt.Errorf("a record batch unfolds to more than %d bytes", maxInflatedBytes)
+
+// checkSnappy checks the lengths that snappy data claims, its own and, in the Java clients' framing, that of each block:
+// the codec makes room for them, up to 4 GiB each, before it looks at what is there.
+func checkSnappy(src []byte) error {
+	const framing, framingHeader = "\x82SNAPPY\x00", 16
+	if len(src) < framingHeader || string(src[:len(framing)]) != framing {
+		return checkSnappyBlock(src)
+	}
+	for src = src[framingHeader:]; len(src) > 0; {
+		if len(src) < 4 || uint64(binary.BigEndian.Uint32(src)) > uint64(len(src)-4) {
+			return errMalformed
+		}
+		end := 4 + int(binary.BigEndian.Uint32(src))
+		if err := checkSnappyBlock(src[4:end]); err != nil {
+			return err
+		}
+		src = src[end:]
+	}
+	return nil
+}
+
+func checkSnappyBlock(block []byte) error {
+	switch size, n := binary.Uvarint(block); {
+	case n <= 0:
+		return errMalformed
+	case size > maxInflatedBytes:
+		return errUnfolds
+	}
+	return nil
 }
 
 // sliceReader reads a slice and is no more than an io.Reader: codecs look at other methods to guess what they read.

@@ -179,6 +179,7 @@ func TestBatchReader_GoesOnBehindWhatHoldsNothing(t *testing.T) {
 		{"nothing at all", nil, nil, "", 10},
 		{"a compacted batch", []batch{compacted}, nil, "12=x", 18},
 		{"an emptied batch", []batch{emptied(10, 3)}, nil, "", 14},
+		{"an emptied batch that says it is compressed", []batch{{base: 10, last: 3, producer: 1, attributes: int16(compress.Snappy)}}, nil, "", 14},
 		{"an emptied batch between others", []batch{batchOf(10, "a"), emptied(11, 8), batchOf(20, "b")}, nil, "10=a 20=b", 21},
 		{"a gap before the batch", []batch{batchOf(90, "far")}, nil, "90=far", 91},
 		{"a control batch without a transaction", []batch{{base: 10, attributes: control, records: marker(0, 1, 0).records}}, nil, "", 11},
@@ -312,12 +313,45 @@ func TestBatchReader_RefusesABatchThatUnfoldsToTooMuch(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := batch{producer: -1, attributes: int16(compress.Gzip)}
-	src := append(b.encode(t), bytes.Repeat(member.Bytes(), maxInflatedBytes>>20+1)...)
-	binary.BigEndian.PutUint32(src[atLength:], uint32(len(src)-atLength-4))
-	if got := decode(sealed(src), 0); got.err == nil || !strings.Contains(got.err.Error(), "unfolds to more than") {
+	src := packed(t, compress.Gzip, bytes.Repeat(member.Bytes(), maxInflatedBytes>>20+1))
+	if got := decode(src, 0); !errors.Is(got.err, errUnfolds) {
 		t.Errorf("%d bytes: got %v", len(src), got.err)
 	}
+}
+
+// Snappy tells its lengths before its data: no room is made for what isn't there.
+func TestBatchReader_DoesNotBelieveTheLengthsThatSnappyClaims(t *testing.T) {
+	t.Parallel()
+	const fourGiB = "\xff\xff\xff\xff\x0f"
+	framing := "\x82SNAPPY\x00" + "\x00\x00\x00\x01\x00\x00\x00\x01"
+	for _, tc := range []struct {
+		name, data string
+		want       error
+	}{
+		{"a block of 4 GiB", fourGiB + "x", errUnfolds},
+		{"a framed block of 4 GiB", framing + "\x00\x00\x00\x06" + fourGiB + "x", errUnfolds},
+		{"a second block of 4 GiB", framing + "\x00\x00\x00\x01\x00" + "\x00\x00\x00\x06" + fourGiB + "x", errUnfolds},
+		{"a frame of 4 GiB", framing + "\xff\xff\xff\xff" + "\x01x", errMalformed},
+		{"a frame without its length", framing + "\x00\x00", errMalformed},
+		{"a frame without a block", framing + "\x00\x00\x00\x00", errMalformed},
+		{"a length without an end", strings.Repeat("\xff", 11), errMalformed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got := decode(packed(t, compress.Snappy, []byte(tc.data)), 0); !errors.Is(got.err, tc.want) {
+				t.Errorf("got %v, want %v", got.err, tc.want)
+			}
+		})
+	}
+}
+
+// packed is a batch of a codec whose records are data.
+func packed(t testing.TB, codec compress.Compression, data []byte) []byte {
+	t.Helper()
+	b := batch{producer: -1, attributes: int16(codec)}
+	src := append(b.encode(t), data...)
+	binary.BigEndian.PutUint32(src[atLength:], uint32(len(src)-atLength-4))
+	return sealed(src)
 }
 
 func TestBatchReader_TellsTheMalformedFromOtherErrors(t *testing.T) {
