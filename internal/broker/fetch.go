@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -134,7 +135,7 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 	for turn := 0; ; turn++ {
 		// Whoever comes first in a request is served first when the response is full: take turns.
 		first := turn % len(tps)
-		wanted := append(tps[first:len(tps):len(tps)], tps[:first]...)
+		wanted := slices.Concat(tps[first:], tps[:first])
 		if f.options.Wanted != nil {
 			var err error
 			if wanted, err = f.options.Wanted(ctx, wanted); err != nil {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -244,7 +243,10 @@ func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition,
 		for _, p := range t.Partitions {
 			tp := TopicPartition{t.Topic, p.Partition}
 			if p.ErrorCode != 0 {
-				err = errors.Join(err, fmt.Errorf("produce to %s: %w", tp, kafka.Error(p.ErrorCode)))
+				failed := fmt.Errorf("produce to %s: %w", tp, kafka.Error(p.ErrorCode))
+				if err == nil || Permanent(failed) { // which must not be hidden by one that passes
+					err = failed
+				}
 				continue
 			}
 			r.partitions[tp].sent++

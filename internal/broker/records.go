@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/segmentio/kafka-go/compress"
 
@@ -72,12 +74,17 @@ type batchReader struct {
 
 // reset begins with the bytes of another partition, keeping the room for records.
 func (b *batchReader) reset(src []byte, next int64, aborted []abortedTransaction) {
+	// A broker lists them in the order in which they ended.
+	slices.SortFunc(aborted, func(a, b abortedTransaction) int { return cmp.Compare(a.firstOffset, b.firstOffset) })
 	*b = batchReader{src: src, next: next, aborted: aborted, records: b.records[:0], headers: b.headers[:0]}
 }
 
 // read takes in all batches. A last one that was cut off by the fetch's size is left for the next fetch.
 func (b *batchReader) read() error {
-	for len(b.src) >= atRecords {
+	for len(b.src) > atMagic { // which is at the same place in all formats, and the older ones may be shorter
+		if magic := b.src[atMagic]; magic != 2 {
+			return fmt.Errorf("message format %d is not supported: it is older than Apache Kafka 0.11", magic)
+		}
 		length := int(int32(binary.BigEndian.Uint32(b.src[atLength:])))
 		if length < atRecords-atMagic+4 {
 			return errMalformed
@@ -88,16 +95,13 @@ func (b *batchReader) read() error {
 		}
 		batch := b.src[:end]
 		b.src = b.src[end:]
-		if magic := batch[atMagic]; magic != 2 {
-			return fmt.Errorf("message format %d is not supported: it is older than Apache Kafka 0.11", magic)
-		}
 		if crc32.Checksum(batch[atAttributes:], castagnoli) != binary.BigEndian.Uint32(batch[atCRC:]) {
 			return fmt.Errorf("%w: checksum mismatch", errMalformed)
 		}
 		base := int64(binary.BigEndian.Uint64(batch[atBaseOffset:]))
 		last := base + int64(binary.BigEndian.Uint32(batch[atLastOffsetDelta:]))
 		if !b.skip(batch, last) {
-			if err := b.readBatch(batch, base); err != nil {
+			if err := b.readBatch(batch, base, last); err != nil {
 				return err
 			}
 		}
@@ -127,9 +131,9 @@ func (b *batchReader) skip(batch []byte, last int64) bool {
 	return b.active[producer]
 }
 
-func (b *batchReader) readBatch(batch []byte, base int64) error {
+func (b *batchReader) readBatch(batch []byte, base, last int64) error {
 	records := batch[atRecords:]
-	if codec := compress.Compression(batch[atAttributes+1] & codecMask); codec != compress.None {
+	if codec := compress.Compression(batch[atAttributes+1] & codecMask); codec != compress.None && len(records) > 0 {
 		var err error
 		if records, err = inflate(codec, records); err != nil {
 			return err
@@ -137,6 +141,7 @@ func (b *batchReader) readBatch(batch []byte, base int64) error {
 	}
 	baseTimestamp := int64(binary.BigEndian.Uint64(batch[atBaseTimestamp:]))
 	d := varintReader{src: records}
+	lowest := base // that the next record's offset may be
 	for range binary.BigEndian.Uint32(batch[atRecordCount:]) {
 		size := d.varint()
 		if d.bad || size < 0 || size > int64(len(d.src)) {
@@ -149,9 +154,10 @@ func (b *batchReader) readBatch(batch []byte, base int64) error {
 		first := len(b.headers)
 		b.headers = r.headers(b.headers)
 		record.Headers = b.headers[first:len(b.headers):len(b.headers)]
-		if r.bad {
+		if r.bad || record.Offset < lowest || record.Offset > last {
 			return errMalformed
 		}
+		lowest = record.Offset + 1
 		if record.Offset >= b.next {
 			b.records = append(b.records, record)
 		}
@@ -164,6 +170,11 @@ func inflate(codec compress.Compression, src []byte) ([]byte, error) {
 	if c == nil {
 		return nil, fmt.Errorf("%w: unknown compression %d", errMalformed, codec)
 	}
+	if codec == compress.Snappy {
+		if err := checkSnappy(src); err != nil {
+			return nil, err
+		}
+	}
 	r := c.NewReader(&sliceReader{src})
 	defer r.Close() //nolint:errcheck // it was only read from
 	out, err := io.ReadAll(io.LimitReader(r, maxInflatedBytes+1))
@@ -171,9 +182,41 @@ func inflate(codec compress.Compression, src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decompress a record batch: %w", err)
 	}
 	if len(out) > maxInflatedBytes {
-		return nil, fmt.Errorf("a record batch unfolds to more than %d bytes", maxInflatedBytes)
+		return nil, errUnfolds
 	}
 	return out, nil
+}
+
+var errUnfolds = fmt.Errorf("a record batch unfolds to more than %d bytes", maxInflatedBytes)
+
+// checkSnappy checks the lengths that snappy data claims, its own and, in the Java clients' framing, that of each block:
+// the codec makes room for them, up to 4 GiB each, before it looks at what is there.
+func checkSnappy(src []byte) error {
+	const framing, framingHeader = "\x82SNAPPY\x00", 16
+	if len(src) < framingHeader || string(src[:len(framing)]) != framing {
+		return checkSnappyBlock(src)
+	}
+	for src = src[framingHeader:]; len(src) > 0; {
+		if len(src) < 4 || uint64(binary.BigEndian.Uint32(src)) > uint64(len(src)-4) {
+			return errMalformed
+		}
+		end := 4 + int(binary.BigEndian.Uint32(src))
+		if err := checkSnappyBlock(src[4:end]); err != nil {
+			return err
+		}
+		src = src[end:]
+	}
+	return nil
+}
+
+func checkSnappyBlock(block []byte) error {
+	switch size, n := binary.Uvarint(block); {
+	case n <= 0:
+		return errMalformed
+	case size > maxInflatedBytes:
+		return errUnfolds
+	}
+	return nil
 }
 
 // sliceReader reads a slice and is no more than an io.Reader: codecs look at other methods to guess what they read.
