@@ -105,8 +105,17 @@ func TestSimulator_IsSafeForConcurrentUse(t *testing.T) {
 					w.sim.SetSingle(corpID, "a", "wm1", Status{Agree, int64(round)})
 					w.sim.SetRoom(corpID, "wr1", []Member{{"wm1", Status{Agree, int64(round)}}})
 				case 2:
-					w.sim.Script(Fault{Shuffle: true, Count: 3})
+					w.sim.Script(Fault{Shuffle: true, Count: 3}, Fault{Corp: corpID, ID: "wm1", Repeat: true, Count: 1})
+					w.sim.ClearCorpFaults(corpID)
 					w.sim.SetDelay(time.Duration(round) * time.Microsecond)
+					w.sim.SetLimits(Limits{CallsPerMinute: 1000 + int(round)})
+					w.sim.SetCorpLimits(corpID, CorpLimits{Concurrency: 100 + int(round)})
+				case 4:
+					w.sim.SetSecret("ww2", secret)
+					w.sim.SetSuiteSecret("s1", secret)
+					w.sim.SetSuiteTicket("s1", "ticket", time.Hour)
+					(asker{w.t, w.sim}).mustFetch()
+					w.sim.RevokeSuiteTokens("s2")
 				case 3:
 					w.sim.Stats()
 					w.sim.Tokens()
@@ -120,7 +129,7 @@ func TestSimulator_IsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	if got := w.sim.Stats().Calls; got != (Calls{Single: 120, Room: 120, GetToken: 30}) {
+	if got := w.sim.Stats().Calls; got != (Calls{Single: 90, Room: 90, GetToken: 30, GetSuiteToken: 30, GetCorpToken: 30}) {
 		t.Errorf("calls %+v", got)
 	}
 }
