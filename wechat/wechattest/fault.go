@@ -93,7 +93,7 @@ func (f *Fault) problem() error {
 		problems = append(problems, fmt.Errorf("kind %q: want one of %q", f.Kind, kinds))
 	}
 	staff, customer, isPair := strings.Cut(f.ID, "/")
-	if f.ID != "" && !(validID(staff) && (!isPair || validID(customer))) {
+	if f.ID != "" && (!validID(staff) || isPair && !validID(customer)) {
 		problems = append(problems, fmt.Errorf("id %q: want one id, or open_userid/external_userid", f.ID))
 	}
 	if f.Probability < 0 || f.Probability > 1 {
