@@ -17,7 +17,7 @@ func BenchmarkSingle(b *testing.B) {
 	}{
 		{name: "derived"},
 		{name: "remembered", options: Options{Remember: true}},
-		{name: "limits", options: Options{Limits: Limits{1 << 40, CorpLimits{1 << 40, 5}}}},
+		{name: "limits", options: Options{Limits: Limits{1 << 30, CorpLimits{1 << 30, 5}}}},
 		{name: "faults", faults: 1000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
