@@ -1,6 +1,7 @@
 package wechattest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,10 +10,21 @@ import (
 
 // BenchmarkSingle is the simulator's own share of a call of 100 pairs, without the network.
 func BenchmarkSingle(b *testing.B) {
-	for _, remember := range []bool{false, true} {
-		name := map[bool]string{false: "derived", true: "remembered"}[remember]
-		b.Run(name, func(b *testing.B) {
-			sim := New(Options{Remember: remember})
+	for _, c := range []struct {
+		name    string
+		options Options
+		faults  int // of other corps and other ids
+	}{
+		{name: "derived"},
+		{name: "remembered", options: Options{Remember: true}},
+		{name: "limits", options: Options{Limits: Limits{1 << 30, CorpLimits{1 << 30, 5}}}},
+		{name: "faults", faults: 1000},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			sim := New(c.options)
+			for i := range c.faults {
+				sim.Script(Fault{ID: fmt.Sprint("wm", i), Errcode: 301061}, Fault{Corp: fmt.Sprint("wx", i), Errcode: 45009})
+			}
 			target := singleOf(sim.Token(corpID))
 			asked := pairs(100)
 			for i := range asked {

@@ -10,39 +10,21 @@ import (
 	"time"
 )
 
-const (
-	singlePath   = "/cgi-bin/chatdata/getagreestatus/single"
-	roomPath     = "/cgi-bin/chatdata/getagreestatus/room"
-	getTokenPath = "/cgi-bin/gettoken"
-)
-
-// Kind is one of the calls that are simulated.
-type Kind string
-
-// The calls that are simulated.
-const (
-	Single   Kind = "single"
-	Room     Kind = "room"
-	GetToken Kind = "gettoken"
-)
-
-var kinds = []Kind{Single, Room, GetToken}
-
-func (k Kind) method() string {
-	if k == GetToken {
-		return http.MethodGet
-	}
-	return http.MethodPost
-}
-
 // call is one call from its arrival to its reply. It is used again for another one, with its memory.
 type call struct {
 	kind    Kind
 	corp    string // empty: none that exists
+	suite   string // whose token it is about; empty: none that exists
 	refused *refusal
-	pairs   []pair
-	chatID  string
-	entries []entry
+	// authorized: a call about consent that has a good access_token.
+	authorized bool
+	present    bool
+	usage      *usage   // where it has a place; nil: it has none
+	tallies    []*tally // where it is counted
+	fetcher    *tally   // whose token it is; nil: nobody's
+	pairs      []pair
+	chatID     string
+	entries    []entry
 
 	decoder requestDecoder
 	body    bytes.Buffer
@@ -58,12 +40,10 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 	c := s.calls.Get().(*call)
 	defer s.recycle(c)
 	s.receive(c, r, kind)
-	s.recorder.arrive(c)
-	defer s.recorder.leave(c)
 	fault, struck := s.faults.strike(c)
-	if struck {
-		s.recorder.fault()
-	}
+	s.quotas.admit(c, fault.disrupts() || fault.Errcode != 0)
+	s.recorder.arrive(c, struck)
+	defer s.leave(c)
 	if !pause(r.Context(), time.Duration(s.delay.Load())+fault.Delay) {
 		return
 	}
@@ -71,37 +51,42 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, kind Kind) {
 		w.Header().Set(name, value)
 	}
 	if fault.disrupts() {
-		fault.disrupt(w, r)
+		fault.hang(r.Context())
+		s.leave(c)
+		fault.disrupt(w)
 		return
 	}
-	s.answer(w, r, c, &fault)
+	s.answer(w, r, c, fault)
+	s.leave(c)
+	fault.write(w, fault.pad(c.reply))
+}
+
+// leave is when a call is no longer there: before its reply is sent, as the caller may make the next one upon that.
+func (s *Simulator) leave(c *call) {
+	if c.present {
+		c.present = false
+		s.quotas.release(c)
+		s.recorder.leave(c)
+	}
 }
 
 // receive finds out whose call it is, what it asks for, and why it fails, if so.
 func (s *Simulator) receive(c *call, r *http.Request, kind Kind) {
 	c.kind = kind
-	query := r.URL.Query()
-	if kind == GetToken {
-		corp := query.Get("corpid")
-		c.refused = s.tokens.checkSecret(corp, query.Get("corpsecret"))
-		if s.tokens.knows(corp) {
-			c.corp = corp
-		}
+	if kind.fetches() {
+		s.receiveFetch(c, r)
 		return
 	}
-	c.corp, c.refused = s.tokens.owner(query.Get("access_token"))
+	c.corp, c.refused = s.tokens.corp(r.URL.Query().Get("access_token"))
+	c.authorized = c.refused == nil
 	if refused := s.read(c, r); c.refused == nil {
 		c.refused = refused
 	}
 }
 
 func (s *Simulator) read(c *call, r *http.Request) (refused *refusal) {
-	n, err := c.body.ReadFrom(io.LimitReader(r.Body, maxRequestBytes+1))
-	switch {
-	case err != nil:
-		return &refusal{errcodeBadJSON, "the body broke off"}
-	case n > maxRequestBytes:
-		return &refusal{errcodeBadParameter, fmt.Sprintf("want at most %d bytes", maxRequestBytes)}
+	if refused := c.readBody(r); refused != nil {
+		return refused
 	}
 	if c.kind == Room {
 		c.chatID, refused = c.decoder.room(c.body.Bytes())
@@ -114,46 +99,59 @@ func (s *Simulator) read(c *call, r *http.Request) (refused *refusal) {
 	return refused
 }
 
-// answer gives the API's own reply, as far as the fault leaves it so.
-func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, fault *struck) {
+func (c *call) readBody(r *http.Request) *refusal {
+	n, err := c.body.ReadFrom(io.LimitReader(r.Body, maxRequestBytes+1))
+	switch {
+	case err != nil:
+		return &refusal{errcodeBadJSON, "the body broke off"}
+	case n > maxRequestBytes:
+		return &refusal{errcodeBadParameter, fmt.Sprintf("want at most %d bytes", maxRequestBytes)}
+	}
+	return nil
+}
+
+// answer makes the API's own reply, as far as the fault leaves it so.
+func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, c *call, fault *scripted) {
 	if fault.Errcode != 0 {
 		c.refused = &refusal{code: fault.Errcode}
 	}
 	var token string
 	var expiresIn time.Duration
-	if c.refused == nil {
-		switch c.kind {
-		case Single:
-			c.entries, c.refused = s.book.single(c.corp, c.pairs, c.entries)
-		case Room:
-			c.entries, c.refused = s.book.room(c.corp, c.chatID, c.entries)
-		case GetToken:
-			token, expiresIn = s.tokens.get(c.corp)
-		}
-	}
-	errcode, errmsg := 0, "ok"
-	if c.refused != nil {
-		errcode, errmsg = c.refused.code, s.errmsg(r, c.refused)
-		s.recorder.refused(c, errcode)
-	}
-	if fault.Errmsg != "" {
-		errmsg = fault.Errmsg
-	}
-	c.reply = appendVerdict(c.reply, errcode, errmsg, fault.StringErrcode)
 	switch {
 	case c.refused != nil:
-	case c.kind == GetToken:
-		c.reply = appendToken(c.reply, token, wholeSeconds(expiresIn))
+	case c.kind == Single:
+		c.entries, c.refused = s.book.single(c.corp, c.pairs, c.entries)
+	case c.kind == Room:
+		c.entries, c.refused = s.book.room(c.corp, c.chatID, c.entries)
+	default:
+		token, expiresIn = s.tokens.get(holder{c.corp, c.suite})
+		s.recorder.fetched(c)
+	}
+	h := w.Header()
+	if c.refused != nil || !c.kind.bare() || fault.Errmsg != "" || fault.StringErrcode {
+		errcode, errmsg := 0, "ok"
+		if c.refused != nil {
+			errcode, errmsg = c.refused.code, s.errmsg(r, c.refused)
+			s.recorder.refused(c, errcode)
+		}
+		if fault.Errmsg != "" {
+			errmsg = fault.Errmsg
+		}
+		c.reply = appendVerdict(c.reply, errcode, errmsg, fault.StringErrcode)
+		h["Error-Code"] = []string{strconv.Itoa(errcode)}
+		h["Error-Msg"] = []string{errmsg}
+	}
+	switch {
+	case c.refused != nil:
+	case c.kind.fetches():
+		c.reply = appendToken(c.reply, c.kind, token, wholeSeconds(expiresIn))
 	default:
 		fault.alter(c)
 		c.reply = appendAgreeInfo(c.reply, c.kind, c.entries)
 	}
+	c.reply[0] = '{' // instead of the comma that each field has before it
 	c.reply = append(c.reply, '}')
-	h := w.Header()
 	h["Content-Type"] = []string{"application/json; charset=UTF-8"}
-	h["Error-Code"] = []string{strconv.Itoa(errcode)}
-	h["Error-Msg"] = []string{errmsg}
-	fault.write(w, fault.pad(c.reply))
 }
 
 // errmsg adds what WeCom adds to every error: a hint that is another one for each call, and the caller's IP.
@@ -170,11 +168,20 @@ func (s *Simulator) errmsg(r *http.Request, refused *refusal) string {
 // asksFor tells whether an id is in the call.
 func (c *call) asksFor(id string) bool {
 	for i := range c.pairs {
-		if c.pairs[i].staff == id || c.pairs[i].customer == id {
+		if c.pairs[i].named(id) {
 			return true
 		}
 	}
-	return c.chatID == id
+	return c.chatID == id || c.suite == id
+}
+
+// named tells whether an id is the staff member's, the customer's, or that of both: open_userid/external_userid.
+func (p pair) named(id string) bool {
+	if id == p.customer || id == p.staff && id != "" {
+		return true
+	}
+	n := len(p.staff)
+	return len(id) == n+1+len(p.customer) && id[n] == '/' && id[:n] == p.staff && id[n+1:] == p.customer
 }
 
 // recycle keeps memory of common size: one huge call shall not stay.
@@ -186,7 +193,9 @@ func (s *Simulator) recycle(c *call) {
 	clear(c.pairs)
 	clear(c.entries)
 	c.pairs, c.entries, c.reply = c.pairs[:0], c.entries[:0], c.reply[:0]
-	c.corp, c.chatID, c.refused = "", "", nil
+	c.corp, c.suite, c.chatID, c.refused = "", "", "", nil
+	clear(c.tallies)
+	c.authorized, c.usage, c.tallies, c.fetcher = false, nil, c.tallies[:0], nil
 	c.body.Reset()
 	s.calls.Put(c)
 }

@@ -25,14 +25,18 @@ func newControl(s *Simulator) http.Handler {
 	mux.Handle("POST /simulator/flip", control(s.controlFlip))
 	mux.Handle("POST /simulator/remember", control(s.controlRemember))
 	mux.Handle("POST /simulator/faults", control(s.controlFault))
-	mux.HandleFunc("DELETE /simulator/faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.ClearFaults()
+	mux.HandleFunc("DELETE /simulator/faults", s.controlClearFaults)
+	mux.Handle("POST /simulator/delay", control(s.controlDelay))
+	mux.Handle("POST /simulator/limits", control(s.controlLimits))
+	mux.HandleFunc("DELETE /simulator/limits", func(w http.ResponseWriter, _ *http.Request) {
+		s.ClearLimits()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.Handle("POST /simulator/delay", control(s.controlDelay))
+	mux.Handle("POST /simulator/secrets", control(s.controlSecret))
+	mux.Handle("POST /simulator/tickets", control(s.controlTicket))
 	mux.Handle("POST /simulator/tokens", control(s.controlToken))
-	mux.Handle("POST /simulator/tokens/expire", control(s.controlExpire))
-	mux.Handle("POST /simulator/tokens/revoke", control(s.controlRevoke))
+	mux.Handle("POST /simulator/tokens/expire", control(s.controlEnd(s.ExpireTokens, s.ExpireSuiteTokens)))
+	mux.Handle("POST /simulator/tokens/revoke", control(s.controlEnd(s.RevokeTokens, s.RevokeSuiteTokens)))
 	return mux
 }
 

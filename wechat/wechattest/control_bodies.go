@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"time"
 )
 
 func (s *Simulator) checkCorp(id string) error {
-	if !s.tokens.knows(id) {
+	if !s.registry.knowsCorp(id) {
 		return fmt.Errorf("corp_id %q: want a corp that the simulator knows", id)
 	}
 	return nil
@@ -117,11 +118,36 @@ type faultBody struct {
 func (s *Simulator) controlFault(b faultBody) (any, error) {
 	delay, err := milliseconds("delay_ms", b.DelayMS)
 	b.Delay = delay
-	if err := errors.Join(err, b.problem()); err != nil {
+	problems := []error{err, b.problem()}
+	if b.Corp != "" {
+		problems = append(problems, s.checkCorp(b.Corp))
+	}
+	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	s.Script(b.Fault)
 	return nil, nil
+}
+
+// controlClearFaults removes all faults, or with ?corp_id= those of this corp.
+func (s *Simulator) controlClearFaults(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	if len(query) == 0 {
+		s.ClearFaults()
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	corp := query.Get("corp_id")
+	err := s.checkCorp(corp)
+	if len(query) > 1 || !query.Has("corp_id") {
+		err = errors.New("query: want corp_id alone, or nothing")
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	s.ClearCorpFaults(corp)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 type delayBody struct {
@@ -145,37 +171,4 @@ func milliseconds(name string, ms int64) (time.Duration, error) {
 		return 0, fmt.Errorf("%s %d: want 0 to %d milliseconds", name, ms, math.MaxInt32)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
-}
-
-type corpBody struct {
-	CorpID string `json:"corp_id"`
-}
-
-type tokenReply struct {
-	AccessToken string `json:"access_token"`
-	ExpiresIn   int64  `json:"expires_in"` // s
-}
-
-func (s *Simulator) controlToken(b corpBody) (any, error) {
-	if err := s.checkCorp(b.CorpID); err != nil {
-		return nil, err
-	}
-	token, ttl := s.tokens.issue(b.CorpID)
-	return tokenReply{token, wholeSeconds(ttl)}, nil
-}
-
-func (s *Simulator) controlExpire(b corpBody) (any, error) {
-	if err := s.checkCorp(b.CorpID); err != nil {
-		return nil, err
-	}
-	s.ExpireTokens(b.CorpID)
-	return nil, nil
-}
-
-func (s *Simulator) controlRevoke(b corpBody) (any, error) {
-	if err := s.checkCorp(b.CorpID); err != nil {
-		return nil, err
-	}
-	s.RevokeTokens(b.CorpID)
-	return nil, nil
 }

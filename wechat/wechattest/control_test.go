@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
@@ -83,6 +84,78 @@ func TestControl_ShowsAndResetsTheStatistics(t *testing.T) {
 	}
 }
 
+func TestControl_ChangesTheLimitsThatItNames(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{Limits: Limits{CallsPerMinute: 10, Corp: CorpLimits{CallsPerMinute: 3, Concurrency: 4}}})
+	want := func(limits Limits, own map[string]CorpLimits) {
+		t.Helper()
+		if got := w.sim.quotas; got.limits != limits || !maps.Equal(got.own, own) {
+			t.Errorf("limits %+v, of corps %+v, want %+v and %+v", got.limits, got.own, limits, own)
+		}
+	}
+	w.control("POST", "limits", `{"corp_calls_per_minute":2}`, http.StatusNoContent)
+	want(Limits{10, CorpLimits{2, 4}}, nil)
+	w.control("POST", "limits", `{"corp_id":"ww2","corp_concurrency":1}`, http.StatusNoContent)
+	w.control("POST", "limits", `{"corp_id":"ww2","corp_calls_per_minute":7}`, http.StatusNoContent)
+	w.control("POST", "limits", `{"calls_per_minute":5,"corp_concurrency":0}`, http.StatusNoContent)
+	want(Limits{5, CorpLimits{2, 0}}, map[string]CorpLimits{"ww2": {7, 1}})
+	w.room("wr1").want(t, 0)
+	w.room("wr1").want(t, 0)
+	w.room("wr1").want(t, 45009)
+	w.control("DELETE", "limits", "", http.StatusNoContent)
+	want(Limits{}, nil)
+	w.room("wr1").want(t, 0)
+}
+
+func TestControl_SetsSecretsAndTickets(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{Corps: map[string]string{corpID: secret}, Suites: map[string]string{"s1": secret}})
+	a := asker{t, w.sim}
+	w.control("POST", "secrets", `{"corp_id":"ww1","secret":"other"}`, http.StatusNoContent)
+	w.getToken(corpID, secret).want(t, 40001)
+	w.control("POST", "secrets", `{"corp_id":"ww1","secret":""}`, http.StatusNoContent)
+	w.getToken(corpID, secret).want(t, 0)
+	w.control("POST", "secrets", `{"suite_id":"s1","secret":"other"}`, http.StatusNoContent)
+	a.suiteToken(secret, "t1").want(t, 40080)
+	w.control("POST", "secrets", `{"suite_id":"s1","secret":"s3cret"}`, http.StatusNoContent)
+	w.control("POST", "tickets", `{"suite_id":"s1","ticket":"t2","ttl_ms":3600000}`, http.StatusNoContent)
+	a.suiteToken(secret, "t1").want(t, 40085)
+	if f := a.suiteToken(secret, "t2"); f.SuiteAccessToken == "" {
+		t.Errorf("got %+v, want a token", f)
+	}
+}
+
+func TestControl_EndsTheTokensOfASuite(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{})
+	a := asker{t, w.sim}
+	for end, errcodes := range map[string][2]int{"expire": {42009, 42001}, "revoke": {40082, 40014}} {
+		suiteToken, corpToken := a.mustFetch()
+		w.control("POST", "tokens/"+end, `{"suite_id":"s1"}`, http.StatusNoContent)
+		a.corpToken(suiteToken, corpID, "code").want(t, errcodes[0])
+		if got := a.single(corpToken); got != errcodes[1] {
+			t.Errorf("%s: errcode %d, want %d", end, got, errcodes[1])
+		}
+	}
+}
+
+func TestControl_RemovesTheFaultsOfACorp(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{})
+	w.sim.Script(Fault{Corp: corpID, Errcode: 48002}, Fault{ID: "wr2", Errcode: 86001})
+	for query, problem := range map[string]string{
+		"?corp_id=w%20w": "want a corp", "?corp_id=": "want a corp", "?corp=ww1": "want corp_id alone", "?corp_id=ww1&id=wr2": "want corp_id alone",
+	} {
+		if got := w.control("DELETE", "faults"+query, "", http.StatusBadRequest); !strings.Contains(got, problem) {
+			t.Errorf("%s: %s, want %q", query, got, problem)
+		}
+	}
+	w.room("wr1").want(t, 48002)
+	w.control("DELETE", "faults?corp_id=ww1", "", http.StatusNoContent)
+	w.room("wr1").want(t, 0)
+	w.room("wr2").want(t, 86001)
+}
+
 func TestControl_AddsAndRemovesFaults(t *testing.T) {
 	t.Parallel()
 	w := setup(t, Options{})
@@ -103,9 +176,9 @@ func TestControl_AddsAndRemovesFaults(t *testing.T) {
 func TestControl_EveryEffectOfAFaultHasAField(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
-		`{"delay_ms":1}`, `{"hang":true}`, `{"close_connection":true}`, `{"redirect":"/"}`, `{"http_status":502}`, `{"body":"x"}`,
+		`{"delay_ms":1}`, `{"hang":true}`, `{"close_connection":true}`, `{"reset_connection":true}`, `{"redirect":"/"}`, `{"http_status":502}`, `{"body":"x"}`,
 		`{"header":{"a":"b"}}`, `{"errcode":1}`, `{"errmsg":"Warning: wrong json format."}`, `{"string_errcode":true}`,
-		`{"omit":["wm1"]}`, `{"add":1}`, `{"repeat":true}`, `{"shuffle":true}`, `{"pad_bytes":1}`, `{"truncate":true}`,
+		`{"omit":["wm1"]}`, `{"drop":1}`, `{"add":1}`, `{"repeat":true}`, `{"shuffle":true}`, `{"pad_bytes":1}`, `{"truncate":true}`,
 	} {
 		w := setup(t, Options{})
 		w.control("POST", "faults", body, http.StatusNoContent)
@@ -156,7 +229,7 @@ func TestControl_SetsTheDelay(t *testing.T) {
 
 func TestControl_RefusesWhatItCannotUnderstand(t *testing.T) {
 	t.Parallel()
-	w := setup(t, Options{Corps: map[string]string{corpID: secret}})
+	w := setup(t, Options{Corps: map[string]string{corpID: secret}, Suites: map[string]string{"s1": secret}})
 	for _, c := range []struct{ path, body, want string }{
 		{"delay", ``, "want one JSON value"},
 		{"delay", `{`, "want one JSON value"},
@@ -183,6 +256,29 @@ func TestControl_RefusesWhatItCannotUnderstand(t *testing.T) {
 		{"faults", `{"add":1000000}`, "add 1000000: want 0 to"},
 		{"faults", `{"delay_ms":-5}`, "delay_ms -5: want 0 to"},
 		{"faults", `{"Errcode":-1}`, "unknown field /Errcode"},
+		{"faults", `{"errcode":-1,"corp_id":"ww9"}`, `corp_id "ww9"`},
+		{"faults", `{"errcode":-1,"id":"a/b/c"}`, `id "a/b/c": want one id, or open_userid/external_userid`},
+		{"faults", `{"errcode":-1,"id":"a/"}`, `id "a/": want one id`},
+		{"faults", `{"drop":-1}`, "drop -1: want 0 to"},
+		{"limits", `{}`, "want calls_per_minute, corp_calls_per_minute or corp_concurrency"},
+		{"limits", `{"corp_id":"ww1"}`, "want calls_per_minute, corp_calls_per_minute or corp_concurrency"},
+		{"limits", `{"calls_per_minute":-1}`, "calls_per_minute -1: want 0 to"},
+		{"limits", `{"corp_calls_per_minute":-1}`, "corp_calls_per_minute -1: want 0 to"},
+		{"limits", `{"corp_concurrency":3000000000}`, "corp_concurrency 3000000000: want 0 to"},
+		{"limits", `{"corp_concurrency":1.5}`, "/corp_concurrency has the wrong type or range"},
+		{"limits", `{"corp_id":"ww9","corp_concurrency":1}`, `corp_id "ww9"`},
+		{"limits", `{"corp_id":"ww1","calls_per_minute":1}`, "is of all corps together"},
+		{"limits", `{"concurrency":1}`, "unknown field /concurrency"},
+		{"secrets", `{"secret":"x"}`, `corp_id "": want a valid id`},
+		{"secrets", `{"corp_id":"w w","secret":"x"}`, `corp_id "w w": want a valid id`},
+		{"secrets", `{"suite_id":"s s","secret":"x"}`, `suite_id "s s": want a valid id`},
+		{"secrets", `{"corp_id":"ww1","suite_id":"s1","secret":"x"}`, "corp_id, suite_id: want one of them"},
+		{"secrets", `{"corp_id":"ww1"}`, "secret: want the right one"},
+		{"tickets", `{"suite_id":"s9","ticket":"t"}`, `suite_id "s9": want a suite that the simulator knows`},
+		{"tickets", `{"suite_id":"s1"}`, "ticket: want a suite_ticket"},
+		{"tickets", `{"suite_id":"s1","ticket":"t","ttl_ms":-1}`, "ttl_ms -1: want 0 to"},
+		{"tokens/revoke", `{"corp_id":"ww1","suite_id":"s1"}`, "corp_id, suite_id: want one of them"},
+		{"tokens/revoke", `{"suite_id":"s9"}`, `suite_id "s9"`},
 		{"status", `{"corp_id":"ww1"}`, "want single or room"},
 		{"status", `{"corp_id":"ww9","room":[{"chatid":"wr1","members":[]}]}`, `corp_id "ww9"`},
 		{"status", `{"corp_id":"ww1","room":[{"chatid":"wr1"}]}`, "room 0: want members"},
@@ -198,7 +294,8 @@ func TestControl_RefusesWhatItCannotUnderstand(t *testing.T) {
 			t.Errorf("%s %s: %s: want JSON's terms, not Go's", c.path, c.body, body)
 		}
 	}
-	if w.sim.delay.Load() != 0 || len(w.sim.faults.list) != 0 || len(w.sim.book.pairs)+len(w.sim.book.rooms) != 0 {
+	if w.sim.delay.Load() != 0 || len(w.sim.faults.list) != 0 || len(w.sim.book.pairs)+len(w.sim.book.rooms) != 0 ||
+		w.sim.quotas.limits != (Limits{}) || len(w.sim.quotas.own) != 0 || len(w.sim.registry.tickets) != 0 || len(w.sim.registry.corps.byID) != 1 {
 		t.Error("something of what was refused was done")
 	}
 }

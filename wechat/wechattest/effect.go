@@ -1,24 +1,33 @@
 package wechattest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 )
 
+// hang waits, if the fault says so, until the caller goes away or the fault is removed.
+func (f *scripted) hang(ctx context.Context) {
+	if !f.Hang {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-f.cleared:
+	}
+}
+
 // disrupt gives what comes instead of the API's answer.
-func (f *struck) disrupt(w http.ResponseWriter, r *http.Request) {
+func (f *scripted) disrupt(w http.ResponseWriter) {
 	switch {
-	case f.Hang:
-		select {
-		case <-r.Context().Done():
-		case <-f.cleared:
-		}
-		closeConnection(w)
-	case f.CloseConnection:
-		closeConnection(w)
+	case f.Hang, f.CloseConnection:
+		closeConnection(w, false)
+	case f.ResetConnection:
+		closeConnection(w, true)
 	case f.Redirect != "":
 		w.Header().Set("Location", f.Redirect)
 		w.WriteHeader(http.StatusFound)
@@ -39,21 +48,25 @@ func (f *Fault) validStatus() int {
 }
 
 // closeConnection gives the caller no reply at all.
-func closeConnection(w http.ResponseWriter) {
+func closeConnection(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // the way that net/http has for HTTP/2, where no connection can be taken
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close() // it may be closed already
 }
 
 // alter changes which entries a reply has, and in which order.
-func (f *struck) alter(c *call) {
-	c.entries = slices.DeleteFunc(c.entries, func(e entry) bool {
-		return slices.Contains(f.Omit, e.customer) || e.staff != "" && slices.Contains(f.Omit, e.staff)
-	})
+func (f *scripted) alter(c *call) {
+	if len(f.Omit) > 0 {
+		c.entries = slices.DeleteFunc(c.entries, func(e entry) bool { return slices.ContainsFunc(f.Omit, e.named) })
+	}
+	c.entries = slices.Delete(c.entries, 0, min(max(f.Drop, 0), len(c.entries)))
 	for i := range f.Add {
-		e := entry{customer: fmt.Sprintf("wmNobodyAskedFor%d", i), Status: Status{Agree, 1_609_459_200}}
+		e := entry{pair{customer: fmt.Sprintf("wmNobodyAskedFor%d", i)}, Status{Agree, 1_609_459_200}}
 		if c.kind == Single {
 			e.staff = "NobodyAskedFor"
 		}
@@ -74,7 +87,7 @@ func (f *struck) alter(c *call) {
 }
 
 // pad adds white space after the opening brace.
-func (f *struck) pad(reply []byte) []byte {
+func (f *scripted) pad(reply []byte) []byte {
 	if f.PadBytes <= 0 {
 		return reply
 	}
@@ -88,7 +101,7 @@ func (f *struck) pad(reply []byte) []byte {
 }
 
 // write sends the reply, or half of it: net/http closes the connection when less comes than was announced.
-func (f *struck) write(w http.ResponseWriter, reply []byte) {
+func (f *scripted) write(w http.ResponseWriter, reply []byte) {
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(reply))}
 	if f.Truncate {
 		reply = reply[:len(reply)/2]

@@ -3,9 +3,8 @@ package wechattest
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 )
 
@@ -18,7 +17,8 @@ type Fault struct {
 	// Corp is the corp id. It never selects calls with an access_token that nobody has, as these have no corp.
 	Corp string `json:"corp_id,omitzero"`
 	Kind Kind   `json:"kind,omitzero"`
-	// ID selects calls that ask for this staff member, customer or room.
+	// ID selects calls that ask for this staff member, customer, room or, as open_userid/external_userid, pair; or that
+	// are about a token of this suite or one that it gives.
 	ID string `json:"id,omitzero"`
 	// Skip is how many of the calls so selected are spared at first.
 	Skip int `json:"skip,omitzero"`
@@ -31,8 +31,9 @@ type Fault struct {
 	Delay time.Duration `json:"-"`
 	// Hang gives no reply until the caller goes away; ClearFaults closes its connection.
 	Hang bool `json:"hang,omitzero"`
-	// CloseConnection closes the connection without a reply.
+	// CloseConnection closes the connection without a reply, ResetConnection resets it.
 	CloseConnection bool `json:"close_connection,omitzero"`
+	ResetConnection bool `json:"reset_connection,omitzero"`
 	// Redirect answers HTTP status 302 to this URL.
 	Redirect string `json:"redirect,omitzero"`
 	// HTTPStatus (200 to 599; other values count as 500) and Body replace the reply, as something before the API would. One
@@ -48,8 +49,10 @@ type Fault struct {
 	Errmsg string `json:"errmsg,omitzero"`
 	// StringErrcode sends the errcode as a JSON string.
 	StringErrcode bool `json:"string_errcode,omitzero"`
-	// Omit leaves entries of these staff members and customers out of the reply.
+	// Omit leaves entries of these staff members, customers and pairs (as in ID) out of the reply.
 	Omit []string `json:"omit,omitzero"`
+	// Drop leaves out so many entries, the first ones.
+	Drop int `json:"drop,omitzero"`
 	// Add adds so many entries that nobody asked for.
 	Add int `json:"add,omitzero"`
 	// Repeat names every entry twice.
@@ -60,28 +63,6 @@ type Fault struct {
 	PadBytes int `json:"pad_bytes,omitzero"`
 	// Truncate breaks the connection in the middle of the reply.
 	Truncate bool `json:"truncate,omitzero"`
-}
-
-// Script adds faults. A call is struck by the first of all that selects it, in the order in which they were added; those
-// after it don't see the call. A fault strikes before the call's own rules are looked at: also a call that would be refused.
-func (s *Simulator) Script(faults ...Fault) {
-	l := &s.faults
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range faults {
-		random := rand.New(rand.NewPCG(l.seed, uint64(len(l.list))))
-		l.list = append(l.list, &scripted{Fault: f, random: random})
-	}
-}
-
-// ClearFaults removes all faults and ends the calls that hang.
-func (s *Simulator) ClearFaults() {
-	l := &s.faults
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = nil
-	close(l.cleared)
-	l.cleared = make(chan struct{})
 }
 
 const (
@@ -101,6 +82,7 @@ func (f *Fault) problem() error {
 	problems := []error{
 		between("skip", f.Skip, 0, many),
 		between("count", f.Count, 0, many),
+		between("drop", f.Drop, 0, many),
 		between("add", f.Add, 0, maxAdd),
 		between("pad_bytes", f.PadBytes, 0, maxPadBytes),
 	}
@@ -109,6 +91,10 @@ func (f *Fault) problem() error {
 	}
 	if f.Kind != "" && !slices.Contains(kinds, f.Kind) {
 		problems = append(problems, fmt.Errorf("kind %q: want one of %q", f.Kind, kinds))
+	}
+	staff, customer, isPair := strings.Cut(f.ID, "/")
+	if f.ID != "" && (!validID(staff) || isPair && !validID(customer)) {
+		problems = append(problems, fmt.Errorf("id %q: want one id, or open_userid/external_userid", f.ID))
 	}
 	if f.Probability < 0 || f.Probability > 1 {
 		problems = append(problems, fmt.Errorf("probability %v: want 0 to 1", f.Probability))
@@ -121,58 +107,10 @@ func (f *Fault) problem() error {
 
 // disrupts tells whether the API itself gives no answer.
 func (f *Fault) disrupts() bool {
-	return f.Hang || f.CloseConnection || f.Redirect != "" || f.HTTPStatus != 0 || f.Body != ""
+	return f.Hang || f.CloseConnection || f.ResetConnection || f.Redirect != "" || f.HTTPStatus != 0 || f.Body != ""
 }
 
 func (f *Fault) changesReply() bool {
-	return f.Errcode != 0 || f.Errmsg != "" || f.StringErrcode || len(f.Omit) > 0 || f.Add > 0 || f.Repeat || f.Shuffle ||
-		f.PadBytes > 0 || f.Truncate
-}
-
-// faults are those that were scripted.
-type faults struct {
-	seed uint64
-
-	mu      sync.Mutex
-	list    []*scripted
-	cleared chan struct{} // closed when the list is cleared
-}
-
-type scripted struct {
-	Fault
-	seen, struck int
-	random       *rand.Rand
-}
-
-// struck is a fault that a call meets.
-type struck struct {
-	Fault
-	cleared <-chan struct{}
-}
-
-// strike returns the fault that the call meets, and whether it meets one.
-func (l *faults) strike(c *call) (struck, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.list {
-		if f.strikes(c) {
-			return struck{f.Fault, l.cleared}, true
-		}
-	}
-	return struck{}, false
-}
-
-func (f *scripted) strikes(c *call) bool {
-	if f.Corp != "" && f.Corp != c.corp || f.Kind != "" && f.Kind != c.kind || f.ID != "" && !c.asksFor(f.ID) {
-		return false
-	}
-	f.seen++
-	if f.seen <= f.Skip || f.Count > 0 && f.struck >= f.Count {
-		return false
-	}
-	if f.Probability > 0 && f.random.Float64() >= f.Probability {
-		return false
-	}
-	f.struck++
-	return true
+	return f.Errcode != 0 || f.Errmsg != "" || f.StringErrcode || len(f.Omit) > 0 || f.Drop > 0 || f.Add > 0 || f.Repeat ||
+		f.Shuffle || f.PadBytes > 0 || f.Truncate
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,9 @@ func TestFault_ChangesTheReply(t *testing.T) {
 	}{
 		{"omit a customer", Fault{Omit: []string{"wm2"}}, "a/wm1=Agree b/wm3=Agree"},
 		{"omit a staff member", Fault{Omit: []string{"a"}}, "b/wm3=Agree"},
+		{"omit a pair", Fault{Omit: []string{"a/wm2", "b/wm1"}}, "a/wm1=Agree b/wm3=Agree"},
+		{"drop", Fault{Drop: 2}, "b/wm3=Agree"},
+		{"drop all", Fault{Drop: 9}, ""},
 		{"add", Fault{Add: 2}, usual + " " + nobody + "0=Agree " + nobody + "1=Agree"},
 		{"repeat", Fault{Repeat: true}, usual + " " + usual},
 		{"white space", Fault{PadBytes: 100_000}, usual},
@@ -148,6 +152,7 @@ func TestFault_BreaksTheConnection(t *testing.T) {
 		want  error
 	}{
 		{"without a reply", Fault{CloseConnection: true}, io.EOF},
+		{"by a reset", Fault{ResetConnection: true}, syscall.ECONNRESET},
 		{"in the middle of it", Fault{Truncate: true}, io.ErrUnexpectedEOF},
 		{"in the middle of a huge one", Fault{Truncate: true, PadBytes: 1 << 20}, io.ErrUnexpectedEOF},
 	} {
@@ -278,6 +283,10 @@ func TestFault_StrikesTheCallsThatItSelects(t *testing.T) {
 		{"a customer", Fault{ID: "wm2"}, []string{single}},
 		{"a staff member", Fault{ID: "b"}, []string{single}},
 		{"a room", Fault{ID: "wr1"}, []string{room}},
+		{"a pair", Fault{ID: "a2/wm22"}, []string{other}},
+		{"a pair that is not one", Fault{ID: "a/wm3"}, nil},
+		{"a pair of a corp", Fault{ID: "a/wm2", Corp: corpID}, []string{single}},
+		{"a pair of another corp", Fault{ID: "a/wm2", Corp: "ww2"}, nil},
 		{"corp and kind", Fault{Corp: "ww2", Kind: Single}, []string{other}},
 		{"nobody", Fault{ID: "wm9"}, nil},
 		{"from the second on", Fault{Skip: 1}, []string{room, getToken, other}},
@@ -325,6 +334,44 @@ func TestFault_TheFirstThatSelectsACallStrikes(t *testing.T) {
 	}
 	if want := []int{1, 1, 3, 2, 0, 0}; !slices.Equal(got, want) {
 		t.Errorf("errcodes %v, want %v", got, want)
+	}
+}
+
+func TestFault_ThoseThatSelectAnIDKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{})
+	w.sim.Script(
+		Fault{ID: "wm3", Errcode: 1, Count: 1}, Fault{Corp: corpID, Errcode: 2, Count: 1}, Fault{ID: "a/wm1", Errcode: 3, Count: 1},
+		Fault{Errcode: 4, Count: 1}, Fault{ID: "a", Skip: 1, Errcode: 5, Count: 1},
+	)
+	var got []int
+	for range 7 {
+		got = append(got, w.single(threePairs...).Errcode)
+	}
+	// a stands in two pairs, and yet its fault sees each call once.
+	if want := []int{1, 2, 3, 4, 0, 5, 0}; !slices.Equal(got, want) {
+		t.Errorf("errcodes %v, want %v", got, want)
+	}
+}
+
+func TestFault_ThoseOfACorpCanBeClearedAlone(t *testing.T) {
+	t.Parallel()
+	w := setup(t, Options{})
+	w.sim.Script(Fault{Corp: corpID, Kind: Room, Errcode: 1}, Fault{Corp: "ww2", Errcode: 2}, Fault{ID: "wm1", Errcode: 3}, Fault{Corp: corpID, ID: "wm2", Errcode: 4})
+	other := func() answer { return w.call(http.MethodPost, roomOf(w.sim.Token("ww2")), `{"chatid":"wr1"}`) }
+	ask := func() [4]int {
+		return [4]int{w.room("wr1").Errcode, other().Errcode, w.single(pair{"a", "wm1"}).Errcode, w.single(pair{"a", "wm2"}).Errcode}
+	}
+	if got, want := ask(), [4]int{1, 2, 3, 4}; got != want {
+		t.Errorf("errcodes %v, want %v", got, want)
+	}
+	w.sim.ClearCorpFaults(corpID)
+	if got, want := ask(), [4]int{0, 2, 3, 0}; got != want {
+		t.Errorf("errcodes %v after those of %s were cleared, want %v", got, corpID, want)
+	}
+	w.sim.ClearFaults()
+	if got, want := ask(), [4]int{}; got != want {
+		t.Errorf("errcodes %v after all were cleared, want %v", got, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package wechattest
 
 import (
 	"cmp"
-	"maps"
 	"time"
 )
 
@@ -17,11 +16,18 @@ const (
 
 // Options say how the simulated WeCom behaves. The zero value is a good one.
 type Options struct {
-	// Corps has each corp's secret by its id. Empty: every corp exists, and any secret that is not empty is right.
+	// Corps has each corp's secret by its id; in the suite flow it is the permanent_code, of every suite. An empty secret:
+	// any that is not empty is right. No corps: every corp exists, with any secret. SetSecret changes it.
 	Corps map[string]string
-	// TokenTTL is how long an access_token is good; 0: DefaultTokenTTL. gettoken tells whole seconds, rounded up.
+	// Suites has each suite's secret by its id, in the same way. SetSuiteSecret changes it, SetSuiteTicket its suite_ticket.
+	Suites map[string]string
+	// Limits are the API's quotas; zero: none. SetLimits changes them, SetCorpLimits those of one corp.
+	Limits Limits
+	// TokenTTL is how long an access_token is good; 0: DefaultTokenTTL. Replies tell whole seconds, rounded up.
 	TokenTTL time.Duration
-	// Delay is how long each call takes, gettoken included; 0: no longer than it has to. SetDelay changes it.
+	// SuiteTokenTTL is how long a suite_access_token is good; 0: as long as an access_token.
+	SuiteTokenTTL time.Duration
+	// Delay is how long each call takes, those for tokens included; 0: no longer than it has to. SetDelay changes it.
 	Delay time.Duration
 	// ItemField is what the list of pairs is called in a single call; empty: DefaultItemField.
 	ItemField string
@@ -33,7 +39,7 @@ type Options struct {
 	// Remember keeps the pairs that were asked for, about 150 bytes each, so that Flip knows them. Pairs that were set
 	// are known in any case. SetRemember changes it.
 	Remember bool
-	// Seed makes derived statuses, members and access_tokens others than those of another seed.
+	// Seed makes derived statuses, members and tokens others than those of another seed.
 	Seed uint64
 }
 
@@ -50,8 +56,8 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	o.Corps = maps.Clone(o.Corps)
 	o.TokenTTL = cmp.Or(o.TokenTTL, DefaultTokenTTL)
+	o.SuiteTokenTTL = cmp.Or(o.SuiteTokenTTL, o.TokenTTL)
 	o.ItemField = cmp.Or(o.ItemField, DefaultItemField)
 	return o
 }

@@ -6,9 +6,10 @@ import (
 	"consentd/internal/handjson"
 )
 
-// appendVerdict appends the beginning of any reply, up to where its own fields follow.
+// Each field of a reply is appended with a comma before it.
+
 func appendVerdict(b []byte, errcode int, errmsg string, asString bool) []byte {
-	b = append(b, `{"errcode":`...)
+	b = append(b, `,"errcode":`...)
 	if asString {
 		b = append(b, '"')
 	}
@@ -43,8 +44,12 @@ func appendAgreeInfo(b []byte, kind Kind, entries []entry) []byte {
 	return append(b, ']')
 }
 
-func appendToken(b []byte, token string, expiresIn int64) []byte {
-	b = append(b, `,"access_token":`...)
+func appendToken(b []byte, kind Kind, token string, expiresIn int64) []byte {
+	if kind == GetSuiteToken {
+		b = append(b, `,"suite_access_token":`...)
+	} else {
+		b = append(b, `,"access_token":`...)
+	}
 	b = handjson.AppendString(b, token)
 	b = append(b, `,"expires_in":`...)
 	return strconv.AppendInt(b, expiresIn, 10)

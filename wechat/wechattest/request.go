@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -65,6 +67,21 @@ func (d *requestDecoder) room(body []byte) (string, *refusal) {
 		refused = checkID("chatid", chatID)
 	}
 	return chatID, refused
+}
+
+// stringFields is where to put the strings of an object, by their names.
+type stringFields map[string]*string
+
+// strings reads an object of strings. Any of them may be absent.
+func (d *requestDecoder) strings(body []byte, fields stringFields) *refusal {
+	return d.read(body, func(name string) (err error) {
+		field := fields[name]
+		if field == nil {
+			return unknownField(name, slices.Sorted(maps.Keys(fields))...)
+		}
+		*field, err = d.str(name)
+		return err
+	})
 }
 
 // read reads the object that a body is.

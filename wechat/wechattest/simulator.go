@@ -13,10 +13,12 @@ import (
 // concurrent use.
 type Simulator struct {
 	options  Options
+	registry *registry
 	tokens   *tokens
 	book     *book
-	faults   faults
-	recorder recorder
+	quotas   *quotas
+	faults   *faults
+	recorder *recorder
 	control  http.Handler
 	delay    atomic.Int64 // ns
 	hints    atomic.Uint64
@@ -26,12 +28,15 @@ type Simulator struct {
 // New returns a simulated WeCom to which nobody has talked yet.
 func New(o Options) *Simulator {
 	o = o.withDefaults()
+	began := clock(time.Now())
 	s := &Simulator{
 		options:  o,
+		registry: newRegistry(o),
 		tokens:   newTokens(o),
 		book:     newBook(o),
-		faults:   faults{seed: o.Seed, cleared: make(chan struct{})},
-		recorder: recorder{all: newStats(), corps: make(map[string]*corpRecord)},
+		quotas:   newQuotas(o.Limits, began),
+		faults:   newFaults(o.Seed),
+		recorder: newRecorder(began),
 		calls:    sync.Pool{New: func() any { return new(call) }},
 	}
 	s.control = newControl(s)
@@ -60,18 +65,13 @@ func (s *Simulator) Start(t TB) string {
 	return server.URL
 }
 
-// ServeHTTP answers a call of the API, or one under /simulator/ that controls the simulator.
+// ServeHTTP answers a call of the API or of the token service, or one under /simulator/ that controls the simulator.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case singlePath:
-		s.serve(w, r, Single)
-	case roomPath:
-		s.serve(w, r, Room)
-	case getTokenPath:
-		s.serve(w, r, GetToken)
-	default:
-		s.control.ServeHTTP(w, r)
+	if kind := kindOf(r.URL.Path); kind != "" {
+		s.serve(w, r, kind)
+		return
 	}
+	s.control.ServeHTTP(w, r)
 }
 
 // pause waits and tells whether the caller is still there.

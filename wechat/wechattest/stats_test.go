@@ -23,22 +23,33 @@ func TestStats_CountWhatWasAsked(t *testing.T) {
 	w.call(http.MethodPost, singleOf("nobody's"), singleBodyOf(pairs(1)...))
 	w.call(http.MethodPost, roomOf(w.sim.Token("ww2")), `{"chatid":"wr1"}`)
 	want := Stats{
-		Calls:  Calls{Single: 6, Room: 2, GetToken: 2},
-		Items:  204,
-		Errors: map[int]int64{40058: 1, 301060: 1, 40014: 1, 41004: 1},
-		Corps: map[string]CorpStats{
+		Counters: Counters{
+			Calls: Calls{Single: 6, Room: 2, GetToken: 2}, Items: 204, MaxConcurrency: 1,
+			BatchSizes: map[int]int64{100: 2, 3: 1, 1: 1}, BusiestMinute: BusiestMinute{6, 2},
+			TokenFetches: TokenFetches{1, 1}, Errors: map[int]int64{40058: 1, 301060: 1, 40014: 1, 41004: 1},
+		},
+		Corps: map[string]Counters{
 			corpID: {
 				Calls: Calls{Single: 5, Room: 1, GetToken: 2}, Items: 203, MaxConcurrency: 1,
-				BatchSizes: map[int]int64{100: 2, 3: 1}, Errors: map[int]int64{40058: 1, 301060: 1, 41004: 1},
+				BatchSizes: map[int]int64{100: 2, 3: 1}, BusiestMinute: BusiestMinute{5, 1},
+				TokenFetches: TokenFetches{1, 1}, Errors: map[int]int64{40058: 1, 301060: 1, 41004: 1},
 			},
-			"ww2": {Calls: Calls{Room: 1}, MaxConcurrency: 1, BatchSizes: map[int]int64{}, Errors: map[int]int64{}},
+			"ww2": {
+				Calls: Calls{Room: 1}, MaxConcurrency: 1, BatchSizes: map[int]int64{}, BusiestMinute: BusiestMinute{0, 1},
+				Errors: map[int]int64{},
+			},
 		},
+		Suites: map[string]Counters{},
 	}
 	if got := w.sim.Stats(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	w.sim.ResetStats()
-	if got, want := w.sim.Stats(), (Stats{Errors: map[int]int64{}, Corps: map[string]CorpStats{}}); !reflect.DeepEqual(got, want) {
+	want = Stats{
+		Counters: Counters{BatchSizes: map[int]int64{}, Errors: map[int]int64{}},
+		Corps:    map[string]Counters{}, Suites: map[string]Counters{},
+	}
+	if got := w.sim.Stats(); !reflect.DeepEqual(got, want) {
 		t.Errorf("after a reset %+v, want nothing", got)
 	}
 }
@@ -94,8 +105,17 @@ func TestSimulator_IsSafeForConcurrentUse(t *testing.T) {
 					w.sim.SetSingle(corpID, "a", "wm1", Status{Agree, int64(round)})
 					w.sim.SetRoom(corpID, "wr1", []Member{{"wm1", Status{Agree, int64(round)}}})
 				case 2:
-					w.sim.Script(Fault{Shuffle: true, Count: 3})
+					w.sim.Script(Fault{Shuffle: true, Count: 3}, Fault{Corp: corpID, ID: "wm1", Repeat: true, Count: 1})
+					w.sim.ClearCorpFaults(corpID)
 					w.sim.SetDelay(time.Duration(round) * time.Microsecond)
+					w.sim.SetLimits(Limits{CallsPerMinute: 1000 + int(round)})
+					w.sim.SetCorpLimits(corpID, CorpLimits{Concurrency: 100 + int(round)})
+				case 4:
+					w.sim.SetSecret("ww2", secret)
+					w.sim.SetSuiteSecret("s1", secret)
+					w.sim.SetSuiteTicket("s1", "ticket", time.Hour)
+					(asker{w.t, w.sim}).mustFetch()
+					w.sim.RevokeSuiteTokens("s2")
 				case 3:
 					w.sim.Stats()
 					w.sim.Tokens()
@@ -109,7 +129,7 @@ func TestSimulator_IsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	if got := w.sim.Stats().Calls; got != (Calls{Single: 120, Room: 120, GetToken: 30}) {
+	if got := w.sim.Stats().Calls; got != (Calls{Single: 90, Room: 90, GetToken: 30, GetSuiteToken: 30, GetCorpToken: 30}) {
 		t.Errorf("calls %+v", got)
 	}
 }

@@ -54,7 +54,7 @@ type (
 	pair    struct{ staff, customer string }
 	// entry is one of agreeinfo; in a room's reply there is no staff.
 	entry struct {
-		staff, customer string
+		pair
 		Status
 	}
 )
@@ -111,7 +111,7 @@ func (b *book) lookUp(corp string, pairs []pair, entries []entry) ([]entry, *ref
 		default:
 			status = b.derive(inCorp.add(p.staff).add(p.customer))
 		}
-		entries = append(entries, entry{p.staff, p.customer, status})
+		entries = append(entries, entry{p, status})
 	}
 	return entries, nil
 }
@@ -143,7 +143,7 @@ func (b *book) room(corp, chat string, entries []entry) ([]entry, *refusal) {
 	}
 	// The list itself is never changed, only replaced.
 	for _, m := range members {
-		entries = append(entries, entry{customer: m.ExternalUserID, Status: m.Status})
+		entries = append(entries, entry{pair{customer: m.ExternalUserID}, m.Status})
 	}
 	if known {
 		return entries, nil
@@ -152,7 +152,7 @@ func (b *book) room(corp, chat string, entries []entry) ([]entry, *refusal) {
 	for range 1 + inRoom.sum()%5 {
 		inRoom = inRoom.add("member")
 		id := string(inRoom.appendID([]byte("wm")))
-		entries = append(entries, entry{customer: id, Status: b.derive(inRoom)})
+		entries = append(entries, entry{pair{customer: id}, b.derive(inRoom)})
 	}
 	return entries, nil
 }

@@ -12,129 +12,160 @@ import (
 // Token issues another access_token of the corp, without asking for a secret: for token sources that are given one. Those
 // that were issued before stay good.
 func (s *Simulator) Token(corpID string) string {
-	token, _ := s.tokens.issue(corpID)
-	return token
+	return s.tokens.issue(holder{corp: corpID}).token
 }
 
 // ExpireTokens lets all access_tokens of the corp expire, as if their time had passed: 42001.
-func (s *Simulator) ExpireTokens(corpID string) { s.tokens.end(corpID, errcodeTokenExpired) }
+func (s *Simulator) ExpireTokens(corpID string) { s.tokens.end(s.tokens.corps, corpID, expired) }
 
 // RevokeTokens makes all access_tokens of the corp invalid before their time: 40014.
-func (s *Simulator) RevokeTokens(corpID string) { s.tokens.end(corpID, errcodeWrongToken) }
+func (s *Simulator) RevokeTokens(corpID string) { s.tokens.end(s.tokens.corps, corpID, revoked) }
 
-// Tokens returns every access_token that was ever issued, in that order, so that a test can look for them where none must
-// be found.
+// ExpireSuiteTokens lets the suite_access_tokens of the suite expire, 42009, and all access_tokens that corps were given
+// through it, 42001.
+func (s *Simulator) ExpireSuiteTokens(suiteID string) {
+	s.tokens.end(s.tokens.suites, suiteID, expired)
+}
+
+// RevokeSuiteTokens makes the suite_access_tokens of the suite invalid, 40082, and all access_tokens that corps were given
+// through it, 40014.
+func (s *Simulator) RevokeSuiteTokens(suiteID string) {
+	s.tokens.end(s.tokens.suites, suiteID, revoked)
+}
+
+// Tokens returns every access_token and suite_access_token that was ever issued, in that order, so that a test can look for
+// them where none must be found.
 func (s *Simulator) Tokens() []string {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	return slices.Clone(s.tokens.issued)
 }
 
-// tokens knows the corps' secrets and who has which access_token.
-type tokens struct {
-	corps map[string]string // empty: any
-	ttl   time.Duration
-	seed  uint64
+// holder is whose token it is: a suite's own has no corp, an access_token only has a suite when it came through one.
+type holder struct{ corp, suite string }
 
-	mu      sync.Mutex
-	byToken map[string]*tokenState
-	latest  map[string]string // by corp: what gettoken answers as long as it is good
-	issued  []string
+// tokens knows who has which token.
+type tokens struct {
+	ttl, suiteTTL time.Duration
+	seed          uint64
+
+	mu            sync.Mutex
+	byToken       map[string]*tokenState
+	latest        map[holder]*tokenState   // what is given again as long as it is good
+	corps, suites map[string][]*tokenState // by id: those that may be good yet
+	issued        []string
 }
 
 type tokenState struct {
-	corp    string
+	token   string
+	holder  holder
 	expires time.Time
-	ended   int // errcode; 0: not yet
+	ended   ending
 }
+
+// ending is how a token ended before its time.
+type ending int
+
+const (
+	notEnded ending = iota
+	expired
+	revoked
+)
 
 func newTokens(o Options) *tokens {
 	return &tokens{
-		corps: o.Corps, ttl: o.TokenTTL, seed: o.Seed,
-		byToken: make(map[string]*tokenState), latest: make(map[string]string),
+		ttl: o.TokenTTL, suiteTTL: o.SuiteTokenTTL, seed: o.Seed,
+		byToken: make(map[string]*tokenState), latest: make(map[holder]*tokenState),
+		corps: make(map[string][]*tokenState), suites: make(map[string][]*tokenState),
 	}
 }
 
-// knows tells whether a corp exists.
-func (t *tokens) knows(corp string) bool {
-	if len(t.corps) == 0 {
-		return validID(corp)
-	}
-	_, ok := t.corps[corp]
-	return ok
-}
-
-// checkSecret is what gettoken asks first.
-func (t *tokens) checkSecret(corp, secret string) *refusal {
-	switch {
-	case corp == "":
-		return &refusal{code: errcodeNoCorp}
-	case secret == "":
-		return &refusal{code: errcodeNoSecret}
-	case !t.knows(corp):
-		return &refusal{code: errcodeWrongCorp}
-	case len(t.corps) > 0 && t.corps[corp] != secret:
-		return &refusal{code: errcodeWrongSecret}
-	}
-	return nil
-}
-
-// get returns the corp's token and how long it is still good: the same one again until it ends, as WeCom does.
-func (t *tokens) get(corp string) (string, time.Duration) {
+// get returns the holder's token and how long it is still good: the same one again until it ends, as WeCom does.
+func (t *tokens) get(h holder) (string, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	token := t.latest[corp]
-	if state := t.byToken[token]; state != nil && state.refusal() == nil {
-		return token, time.Until(state.expires)
+	state := t.latest[h]
+	if state == nil || state.refusal() != nil {
+		state = t.issueLocked(h)
 	}
-	return t.issueLocked(corp)
+	return state.token, time.Until(state.expires)
 }
 
-func (t *tokens) issue(corp string) (string, time.Duration) {
+func (t *tokens) issue(h holder) *tokenState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.issueLocked(corp)
+	return t.issueLocked(h)
 }
 
-func (t *tokens) issueLocked(corp string) (string, time.Duration) {
-	sum := sha512.Sum512(fmt.Appendf(nil, "%d/%d/%s", t.seed, len(t.issued), corp))
-	token := base64.RawURLEncoding.EncodeToString(sum[:])
-	t.byToken[token] = &tokenState{corp: corp, expires: time.Now().Add(t.ttl)}
-	t.latest[corp] = token
-	t.issued = append(t.issued, token)
-	return token, t.ttl
+func (t *tokens) issueLocked(h holder) *tokenState {
+	sum := sha512.Sum512(fmt.Appendf(nil, "%d/%d/%s", t.seed, len(t.issued), h))
+	ttl := t.ttl
+	if h.corp == "" {
+		ttl = t.suiteTTL
+	}
+	state := &tokenState{token: base64.RawURLEncoding.EncodeToString(sum[:]), holder: h, expires: time.Now().Add(ttl)}
+	t.byToken[state.token] = state
+	t.latest[h] = state
+	if h.corp != "" {
+		t.corps[h.corp] = append(t.corps[h.corp], state)
+	}
+	if h.suite != "" {
+		t.suites[h.suite] = append(t.suites[h.suite], state)
+	}
+	t.issued = append(t.issued, state.token)
+	return state
 }
 
-// owner returns whose token it is, also when it is not good any more.
-func (t *tokens) owner(token string) (corp string, _ *refusal) {
+// corp returns whose access_token it is, also when it is not good any more.
+func (t *tokens) corp(token string) (corp string, _ *refusal) {
 	if token == "" {
 		return "", &refusal{code: errcodeNoToken}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	state := t.byToken[token]
-	if state == nil {
+	if state == nil || state.holder.corp == "" {
 		return "", &refusal{code: errcodeWrongToken}
 	}
-	return state.corp, state.refusal()
+	return state.holder.corp, state.refusal()
 }
 
-func (t *tokens) end(corp string, errcode int) {
+// suite returns whose suite_access_token it is, also when it is not good any more.
+func (t *tokens) suite(token string) (suite string, _ *refusal) {
+	if token == "" {
+		return "", &refusal{code: errcodeNoSuiteToken}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, state := range t.byToken {
-		if state.corp == corp && state.ended == 0 {
-			state.ended = errcode
+	state := t.byToken[token]
+	if state == nil || state.holder.corp != "" {
+		return "", &refusal{code: errcodeWrongSuiteToken}
+	}
+	return state.holder.suite, state.refusal()
+}
+
+// end ends all tokens of a corp or of a suite.
+func (t *tokens) end(of map[string][]*tokenState, id string, how ending) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, state := range of[id] {
+		if state.ended == notEnded {
+			state.ended = how
 		}
 	}
+	delete(of, id)
 }
 
 func (s *tokenState) refusal() *refusal {
+	wrong, late := errcodeWrongToken, errcodeTokenExpired
+	if s.holder.corp == "" {
+		wrong, late = errcodeWrongSuiteToken, errcodeSuiteTokenExpired
+	}
 	switch {
-	case s.ended != 0:
-		return &refusal{code: s.ended}
-	case !time.Now().Before(s.expires):
-		return &refusal{code: errcodeTokenExpired}
+	case s.ended == revoked:
+		return &refusal{code: wrong}
+	case s.ended == expired, !time.Now().Before(s.expires):
+		return &refusal{code: late}
 	}
 	return nil
 }
