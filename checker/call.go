@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"consentd/schemas"
 	"consentd/wechat"
 )
@@ -14,50 +12,43 @@ import (
 // API is what the checker asks; *wechat.Client is one. Errors are *wechat.Error, or the context's.
 type API interface {
 	Knows(corpID string) bool
+	// Provider names what corps have in common that are refused together; empty: the corp stands alone.
+	Provider(corpID string) string
 	CheckSingle(ctx context.Context, corpID string, pairs []wechat.Pair) ([]wechat.PairConsent, error)
 	CheckRoom(ctx context.Context, corpID, chatID string) ([]schemas.Member, error)
 }
 
-// Retry says how a call that failed in a way that passes is tried again.
-type Retry struct {
-	// InitialInterval is the first pause, which doubles (with jitter) up to MaxInterval.
-	InitialInterval, MaxInterval time.Duration
-	// MaxElapsed bounds all tries of a call together.
-	MaxElapsed time.Duration
-}
-
-// unknownErrcodeTries is how often an errcode that nobody documented is tried before it counts as rejected.
-const unknownErrcodeTries = 3
-
 // Reply is a call that ended.
 type Reply struct {
-	lane      *lane
-	questions []*Question
-	attempts  int
+	lane  *lane
+	kind  kind
+	batch *batch
+	began time.Time
+	// concurrency is what the lane's was when the call was made.
+	concurrency int
+	// The call was made to find out whether a halt, or the outage, is over.
+	halt         *halt
+	probesOutage bool
 
-	// At is when the API's last reply came.
+	// At is when the API's reply came.
 	At time.Time
 	// Unasked counts the pairs in the reply that nobody asked for.
 	Unasked int
 
-	failure *schemas.Failure // of all questions
-	// perItem: the failure may be about one of the questions only; tooMany: there were too many in the call.
-	perItem, tooMany bool
-	consent          []schemas.Consent
-	present          []bool
-	members          []schemas.Member
+	err     *wechat.Error
+	consent []schemas.Consent
+	present []bool
+	members []schemas.Member
 }
 
 // noAnswer is the failure of a pair that the reply left out.
 var noAnswer = &schemas.Failure{Class: schemas.NoAnswer, Message: "asked twice and in neither reply"}
 
-// outcome returns what the call brought for its question i.
+// outcome returns what the call brought for its question i, when it did not fail.
 func (r *Reply) outcome(i int) Outcome {
 	o := Outcome{Source: schemas.SourceAPI, Answer: schemas.Answer{CheckedAt: r.At}}
 	switch {
-	case r.failure != nil:
-		o.Failure = r.failure
-	case r.questions[i].Conversation.Kind == schemas.Room:
+	case r.kind == room:
 		o.Answer.Members = r.members
 	case r.present[i]:
 		o.Answer.Consent = r.consent[i]
@@ -68,30 +59,23 @@ func (r *Reply) outcome(i int) Outcome {
 }
 
 // call asks the API on a goroutine of its own and sends the reply to c.replies; when ctx ends it is given up.
-func (c *Checker) call(ctx context.Context, l *lane, questions []*Question) {
-	r := &Reply{lane: l, questions: questions}
+func (c *Checker) call(ctx context.Context, l *lane, k kind, now time.Time) {
+	r := &Reply{
+		lane: l, kind: k, began: now, concurrency: l.concurrency,
+		batch: l.queues[k].take(c.policy.batchSize(k), now), probesOutage: c.outage.probing,
+	}
+	l.calls++
+	if l.halt != nil {
+		l.halt.probing, r.halt = true, l.halt
+	}
 	c.calls.Go(func() {
-		if questions[0].Conversation.Kind == schemas.Room {
-			r.failure = c.try(ctx, r, func() (err error) {
-				r.members, err = c.api.CheckRoom(ctx, l.corpID, questions[0].Conversation.ChatID)
-				return err
-			})
-		} else {
-			pairs := make([]wechat.Pair, len(questions))
-			for i, q := range questions {
-				pairs[i] = wechat.Pair{OpenUserID: q.Conversation.OpenUserID, ExternalUserID: q.Conversation.ExternalUserID}
-			}
-			r.failure = c.try(ctx, r, func() error {
-				consents, err := c.api.CheckSingle(ctx, l.corpID, pairs)
-				if err == nil {
-					r.match(pairs, consents)
-				}
-				return err
-			})
-		}
-		r.At = time.Now()
+		err := r.ask(ctx, c.api)
 		if ctx.Err() != nil {
 			return // what failed because it was given up is no outcome
+		}
+		r.At = time.Now()
+		if err != nil && !errors.As(err, &r.err) {
+			r.err = &wechat.Error{Class: schemas.Transient, Message: err.Error()}
 		}
 		select {
 		case c.replies <- r:
@@ -100,43 +84,24 @@ func (c *Checker) call(ctx context.Context, l *lane, questions []*Question) {
 	})
 }
 
-// try makes the call until it succeeds, fails for good, or the time is up. It returns nil after a success.
-func (c *Checker) try(ctx context.Context, r *Reply, call func() error) *schemas.Failure {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(c.retry.InitialInterval),
-		backoff.WithMaxInterval(c.retry.MaxInterval),
-		backoff.WithMaxElapsedTime(c.retry.MaxElapsed),
-		backoff.WithMultiplier(2))
-	unknown := 0
-	err := backoff.Retry(func() error {
-		r.attempts++
-		err := call()
-		var e *wechat.Error
-		switch {
-		case err == nil:
-			return nil
-		case !errors.As(err, &e) || !e.Temporary() || e.RetryAfter > c.retry.MaxElapsed:
-			return backoff.Permanent(err) // or it won't be over in time
-		case e.Unknown:
-			if unknown++; unknown == unknownErrcodeTries {
-				return backoff.Permanent(err)
-			}
-		}
+// probesHalt tells whether the call was made to find out whether the lane's halt is over.
+func (r *Reply) probesHalt() bool { return r.halt != nil && r.halt == r.lane.halt }
+
+func (r *Reply) ask(ctx context.Context, api API) (err error) {
+	questions := r.batch.questions
+	if r.kind == room {
+		r.members, err = api.CheckRoom(ctx, r.lane.corpID, questions[0].Conversation.ChatID)
 		return err
-	}, backoff.WithContext(pause, ctx))
+	}
+	pairs := make([]wechat.Pair, len(questions))
+	for i, q := range questions {
+		pairs[i] = wechat.Pair{OpenUserID: q.Conversation.OpenUserID, ExternalUserID: q.Conversation.ExternalUserID}
+	}
+	consents, err := api.CheckSingle(ctx, r.lane.corpID, pairs)
 	if err == nil {
-		return nil
+		r.match(pairs, consents)
 	}
-	f := &schemas.Failure{Class: schemas.Transient, Message: err.Error()}
-	var e *wechat.Error
-	if errors.As(err, &e) {
-		f.Class, f.Errcode, f.Message = e.Class, e.Errcode, e.Message
-		r.perItem, r.tooMany = e.PerItem, e.TooManyPairs
-		if e.Unknown {
-			f.Class = schemas.Rejected
-		}
-	}
-	return f
+	return err
 }
 
 // match finds each pair's consent in the reply, by the pair and never by its position; the position only says where to
@@ -144,7 +109,6 @@ func (c *Checker) try(ctx context.Context, r *Reply, call func() error) *schemas
 func (r *Reply) match(pairs []wechat.Pair, consents []wechat.PairConsent) {
 	r.consent = make([]schemas.Consent, len(pairs))
 	r.present = make([]bool, len(pairs))
-	r.Unasked = 0
 	var places map[wechat.Pair]int
 	for i := range consents {
 		pair := wechat.Pair{OpenUserID: consents[i].OpenUserID, ExternalUserID: consents[i].ExternalUserID}

@@ -7,22 +7,34 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"consentd/schemas"
 )
 
-// Config says how calls are made up and how long they are tried.
+// Config says how calls are made up, how many there may be and how long they are tried.
 type Config struct {
 	// BatchSize is the most pairs of a call, Linger how long a batch that is not full waits for more.
 	BatchSize int
 	Linger    time.Duration
 	// Concurrency is the most calls of a corp at once.
 	Concurrency int
-	Retry       Retry
+	// CallsPerMinute is the most calls of each kind in any 60 s, CorpCallsPerMinute the same for a corp.
+	CallsPerMinute, CorpCallsPerMinute int
+	Retry                              Retry
+}
+
+// Retry says how a call that failed in a way that passes is tried again.
+type Retry struct {
+	// InitialInterval is the first pause, which doubles (with jitter) up to MaxInterval.
+	InitialInterval, MaxInterval time.Duration
+	// MaxElapsed is for how long a question is tried before it ends with how it failed last.
+	MaxElapsed time.Duration
 }
 
 // Checker holds the lanes of all corps. Its methods are for one goroutine, which also receives from Replies and hands
-// each to Settled; the calls run on goroutines of their own.
+// each to Settled; the calls run on goroutines of their own. After Ask, Flush and Settled, Ended has the questions that
+// have their outcome.
 type Checker struct {
 	api     API
 	policy  *policy
@@ -32,22 +44,38 @@ type Checker struct {
 	replies chan *Reply
 	calls   sync.WaitGroup
 
-	lanes     map[string]*lane
-	lingering lingering
+	lanes   map[string]*lane
+	alarms  alarms
+	budgets [kinds]*rate.Limiter
+	// starving are the lanes in line for a call of the budget that they share: each gets one in turn.
+	starving [kinds][]*lane
+	halts    map[string]*halt // by provider
+	outage   outage
 	// asked has the questions that wait or are in a call: asked for again they get one more waiter.
 	asked map[schemas.Hash]*Question
+	// ended and handedOut take turns.
+	ended, handedOut []Ended
 }
 
-// New returns a checker without work.
+// New returns a checker without work, whose budgets are empty.
 func New(api API, cfg Config, log zerolog.Logger) *Checker {
-	p := &policy{size: cfg.BatchSize, linger: cfg.Linger, concurrency: cfg.Concurrency}
-	return &Checker{
-		api: api, policy: p, linger: cfg.Linger, retry: cfg.Retry, log: log,
-		replies:   make(chan *Reply, 64),
-		lanes:     make(map[string]*lane),
-		lingering: lingering{policy: p},
-		asked:     make(map[schemas.Hash]*Question),
+	now := time.Now()
+	c := &Checker{
+		api: api, linger: cfg.Linger, retry: cfg.Retry, log: log,
+		policy: &policy{
+			size: cfg.BatchSize, linger: cfg.Linger, patience: cfg.Linger, concurrency: cfg.Concurrency,
+			perMinute: cfg.CorpCallsPerMinute, maxElapsed: cfg.Retry.MaxElapsed, began: now,
+		},
+		replies: make(chan *Reply, 64),
+		lanes:   make(map[string]*lane),
+		halts:   make(map[string]*halt),
+		outage:  outage{answered: now},
+		asked:   make(map[schemas.Hash]*Question),
 	}
+	for k := range c.budgets {
+		c.budgets[k] = newBudget(cfg.CallsPerMinute, now)
+	}
+	return c
 }
 
 // Replies has the calls that ended.
@@ -63,7 +91,48 @@ func (c *Checker) Knows(corpID string) bool { return c.api.Knows(corpID) }
 // only waits.
 func (c *Checker) Supplied(corpID string) bool {
 	l := c.lanes[corpID]
-	return l != nil && len(l.singles)+c.policy.size*len(l.rooms) >= c.policy.size*c.policy.concurrency
+	return l != nil && l.supplied(c.policy)
+}
+
+// Overdue tells whether a corp is so slow, or has so many questions, that one which is asked now would wait for longer
+// than calls are tried.
+func (c *Checker) Overdue(corpID string, now time.Time) bool {
+	l := c.lanes[corpID]
+	if l == nil || c.outage.down {
+		return false
+	}
+	for k := range l.queues {
+		if w := l.queues[k].waiting; len(w) > 0 && now.Sub(w[0].since) > c.retry.MaxElapsed {
+			return true
+		}
+	}
+	return false
+}
+
+// aloneAfter is for how long others are answered after a corp began to fail before it counts as in trouble alone: when it
+// is the API that goes down, calls that were in flight are still answered.
+const aloneAfter = 2 * time.Second
+
+// Refusal returns why a question would not be answered within the time that calls are tried, so that it is best not
+// asked; nil: ask it. A corp that fails while others don't is given no more than keeps its calls busy.
+func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas.Failure {
+	l := c.lanes[corpID]
+	if l == nil {
+		if h := c.providersHalt(corpID); h != nil && now.Before(h.probeAt) {
+			return h.failure
+		}
+		return nil
+	}
+	if l.halt != nil && (now.Before(l.halt.probeAt) || l.supplied(c.policy)) {
+		return l.halt.failure
+	}
+	if q := &l.queues[kindOf(k)]; q.pausedUntil.Sub(now) > c.retry.MaxElapsed {
+		return q.paused
+	}
+	if !l.failing.IsZero() && c.outage.answered.Sub(l.failing) > aloneAfter && l.supplied(c.policy) {
+		return l.trouble
+	}
+	return nil
 }
 
 // Ask queues the question about an item of a request. A full batch is called at once, any other when Flush finds it due.
@@ -75,17 +144,26 @@ func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h 
 	q := &Question{Conversation: conversation, Hash: h, since: now, first: [1]Waiter{w}}
 	q.Waiters = q.first[:]
 	c.asked[h] = q
-	l := c.lanes[conversation.CorpID]
-	if l == nil {
-		l = &lane{corpID: conversation.CorpID, place: -1}
-		c.lanes[conversation.CorpID] = l
-	}
-	l.add(q)
-	if len(l.singles) >= c.policy.size || len(l.rooms) > 0 {
+	l := c.lane(conversation.CorpID)
+	k := kindOf(conversation.Kind)
+	queue := &l.queues[k]
+	queue.waiting = append(queue.waiting, q)
+	switch {
+	case len(queue.waiting) >= c.policy.batchSize(k) && l.mayCall(now):
 		c.dispatch(ctx, l, now)
-	} else if l.place < 0 {
-		c.wait(l)
+	case len(queue.waiting) == 1:
+		c.schedule(l, now)
 	}
+}
+
+func (c *Checker) lane(corpID string) *lane {
+	l := c.lanes[corpID]
+	if l == nil {
+		l = newLane(corpID, c.policy)
+		l.halt = c.providersHalt(corpID)
+		c.lanes[corpID] = l
+	}
+	return l
 }
 
 // backlogLinger is how many times longer batches linger during a backlog.
@@ -100,101 +178,173 @@ func (c *Checker) Backlog(is bool) {
 	}
 }
 
-// Flush calls the batches that are due.
-func (c *Checker) Flush(ctx context.Context, now time.Time) {
-	for len(c.lingering.lanes) > 0 && !now.Before(c.lingering.lanes[0].due(c.policy)) {
-		c.dispatch(ctx, c.lingering.lanes[0], now)
+// Due returns when Flush has to be called next; ok is false when that is not known before the next reply.
+func (c *Checker) Due(now time.Time) (at time.Time, ok bool) {
+	if len(c.alarms) > 0 {
+		at, ok = c.alarms[0].wakeAt, true
 	}
+	if c.outage.down {
+		return later(at, c.outage.probeAt), ok && !c.outage.probing
+	}
+	for k, line := range c.starving {
+		if len(line) > 0 {
+			if t := allowedAt(c.budgets[k], now); !ok || t.Before(at) {
+				at, ok = t, true
+			}
+		}
+	}
+	return at, ok
 }
 
-// Due returns when Flush has to be called next; ok is false while nothing lingers.
-func (c *Checker) Due() (at time.Time, ok bool) {
-	if len(c.lingering.lanes) == 0 {
-		return time.Time{}, false
+// Flush makes the calls that are due, and ends the questions that waited in vain.
+func (c *Checker) Flush(ctx context.Context, now time.Time) {
+	if c.outage.down {
+		c.probe(ctx, now)
+		return
 	}
-	return c.lingering.lanes[0].due(c.policy), true
+	for k := range c.starving {
+		c.feed(ctx, kind(k), now)
+	}
+	for len(c.alarms) > 0 && !now.Before(c.alarms[0].wakeAt) {
+		l := c.alarms[0]
+		if l.idle() {
+			c.forget(l)
+			continue
+		}
+		if over := l.overdue(c.policy, now); len(over) > 0 {
+			c.report(l, l.trouble)
+			c.endAll(over, l.trouble, now)
+		}
+		c.dispatch(ctx, l, now)
+	}
 }
 
 // dispatch starts the calls that a lane may make now.
 func (c *Checker) dispatch(ctx context.Context, l *lane, now time.Time) {
-	for {
-		questions := l.next(c.policy, now)
-		if questions == nil {
-			break
+	for refused := kind(0); refused < kinds && !c.outage.down; {
+		k := l.turn
+		l.turn = (l.turn + 1) % kinds
+		switch {
+		case l.queues[k].starved || !l.ready(k, c.policy, now):
+			refused++
+		case len(c.starving[k]) > 0 || !c.budgets[k].AllowN(now, 1):
+			l.queues[k].starved = true
+			c.starving[k] = append(c.starving[k], l)
+		default:
+			c.call(ctx, l, k, now)
+			refused = 0
 		}
-		c.call(ctx, l, questions)
 	}
-	c.wait(l)
+	c.schedule(l, now)
 }
 
-// wait keeps the lane's place among those that wait for their batch to fill. A lane whose calls are all in use waits
-// for one of them instead.
-func (c *Checker) wait(l *lane) {
-	waits := len(l.singles) > 0 && l.calls < c.policy.concurrency
-	switch {
-	case waits && l.place < 0:
-		heap.Push(&c.lingering, l)
-	case waits:
-		heap.Fix(&c.lingering, l.place)
-	case l.place >= 0:
-		c.remove(l)
-	}
-	if l.idle() {
-		delete(c.lanes, l.corpID)
-	}
-}
-
-// remove takes a lane out of the heap. Its queue may be empty, so that it can't be compared: it goes by its place.
-func (c *Checker) remove(l *lane) {
-	lanes, place := c.lingering.lanes, l.place
-	last := lanes[len(lanes)-1]
-	lanes[place], last.place = last, place
-	c.lingering.lanes = lanes[:len(lanes)-1]
-	l.place = -1
-	if last != l {
-		heap.Fix(&c.lingering, place)
-	}
-}
-
-// Settled takes a reply back, makes room for the lane's next calls, and hands each question that has its outcome to
-// resolve. A pair that the reply left out is asked once more before that is its outcome; a batch that failed for one of its
-// items is asked for in halves, until whoever is at fault stands alone.
-func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time, resolve func(*Question, Outcome)) {
-	l := r.lane
-	l.calls--
-	if r.perItem && len(r.questions) > 1 {
-		c.split(r)
+// feed gives the calls that all lanes share to those that stand in line for them, one each.
+func (c *Checker) feed(ctx context.Context, k kind, now time.Time) {
+	for len(c.starving[k]) > 0 && !allowedAt(c.budgets[k], now).After(now) {
+		l := c.starving[k][0]
+		c.starving[k] = c.starving[k][1:]
+		l.queues[k].starved = false
+		if l.ready(k, c.policy, now) {
+			c.budgets[k].AllowN(now, 1)
+			c.call(ctx, l, k, now)
+		}
 		c.dispatch(ctx, l, now)
+	}
+}
+
+// probe makes one call to find out whether the API answers again, of the lane that has waited longest for its turn.
+func (c *Checker) probe(ctx context.Context, now time.Time) {
+	if c.outage.probing || now.Before(c.outage.probeAt) {
 		return
 	}
-	for i, q := range r.questions {
-		q.attempts += r.attempts
-		o := r.outcome(i)
-		if o.Failure != nil {
-			if o.Failure.Class == schemas.NoAnswer && q.asked == 0 {
-				q.asked++
-				l.again(q)
-				continue
-			}
-			failure := *o.Failure
-			failure.Attempts = q.attempts
-			o.Failure = &failure
+	for len(c.alarms) > 0 && !now.Before(c.alarms[0].wakeAt) {
+		l := c.alarms[0]
+		if l.idle() {
+			c.forget(l)
+			continue
 		}
-		delete(c.asked, q.Hash)
-		resolve(q, o)
+		for k := range kinds {
+			if l.ready(k, c.policy, now) {
+				c.budgets[k].ReserveN(now, 1) // there is always enough for a probe
+				c.outage.probing = true
+				c.call(ctx, l, k, now)
+				c.schedule(l, now)
+				return
+			}
+		}
+		c.schedule(l, now)
 	}
-	c.dispatch(ctx, l, now)
 }
 
-// split asks for the two halves of a batch apart. When it was too large for the API, no batch will be so large again.
-func (c *Checker) split(r *Reply) {
-	for _, q := range r.questions {
-		q.attempts += r.attempts
+// schedule sets when a lane is to be woken.
+func (c *Checker) schedule(l *lane, now time.Time) {
+	switch idle := l.idle(); {
+	case !idle:
+		l.idleSince = time.Time{}
+	case l.idleSince.IsZero():
+		l.idleSince = now
 	}
-	if half := len(r.questions) / 2; r.tooMany && half < c.policy.size {
-		c.policy.size = half
-		c.log.Error().Int("pairs", len(r.questions)).Int("batch_size", half).
-			Msg("the API takes fewer pairs in a call than batch.size: going on with smaller batches, set batch.size to what it takes")
+	at, ok := l.wake(c.policy, now, c.outage.down)
+	l.wakeAt = at
+	switch {
+	case ok && l.place < 0:
+		heap.Push(&c.alarms, l)
+	case ok:
+		heap.Fix(&c.alarms, l.place)
+	case l.place >= 0:
+		heap.Remove(&c.alarms, l.place)
 	}
-	r.lane.split(r.questions)
+}
+
+// forget ends a lane that has been idle for long.
+func (c *Checker) forget(l *lane) {
+	heap.Remove(&c.alarms, l.place)
+	delete(c.lanes, l.corpID)
+}
+
+// Ended returns the questions that have their outcome since it was called last. They are good until it is called again.
+func (c *Checker) Ended() []Ended {
+	clear(c.handedOut)
+	c.ended, c.handedOut = c.handedOut[:0], c.ended
+	return c.handedOut
+}
+
+func (c *Checker) end(q *Question, o Outcome, at time.Time) {
+	delete(c.asked, q.Hash)
+	if o.Failure != nil {
+		failure := *o.Failure
+		failure.Attempts = q.attempts
+		o.Failure = &failure
+	}
+	c.ended = append(c.ended, Ended{Question: q, Outcome: o, At: at})
+}
+
+func (c *Checker) endAll(questions []*Question, f *schemas.Failure, at time.Time) {
+	for _, q := range questions {
+		c.end(q, Outcome{Failure: f}, at)
+	}
+}
+
+// alarms orders lanes by when they are to be woken.
+type alarms []*lane
+
+func (a alarms) Len() int           { return len(a) }
+func (a alarms) Less(i, j int) bool { return a[i].wakeAt.Before(a[j].wakeAt) }
+func (a alarms) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = i, j
+}
+
+func (a *alarms) Push(x any) {
+	l := x.(*lane)
+	l.place = len(*a)
+	*a = append(*a, l)
+}
+
+func (a *alarms) Pop() any {
+	last := len(*a) - 1
+	l := (*a)[last]
+	*a = (*a)[:last]
+	l.place = -1
+	return l
 }

@@ -67,6 +67,9 @@ var genScene = rapid.Custom(func(t *rapid.T) scene {
 					&wechat.Error{Class: schemas.NotFound, Errcode: 301061, PerItem: true, Message: "no such customer"},
 					&wechat.Error{Class: schemas.Rejected, Errcode: 301060, PerItem: true, TooManyPairs: true, Message: "too many pairs"},
 					&wechat.Error{Class: schemas.CorpStopped, Errcode: 40001, Message: "wrong secret"},
+					&wechat.Error{Class: schemas.CorpStopped, Errcode: 60020, AllCorps: true, Message: "wrong IP"},
+					&wechat.Error{Class: schemas.RateLimited, Errcode: 45009, RetryAfter: time.Minute, Message: "too many calls"},
+					&wechat.Error{Class: schemas.Token, RetryAfter: 100 * time.Millisecond, Message: "no token"},
 				}).Draw(t, "err"),
 				reverse: rapid.Bool().Draw(t, "reverse"),
 				leave:   rapid.IntRange(0, 3).Draw(t, "leave"),
@@ -86,6 +89,7 @@ type stage struct {
 	asked    map[schemas.Conversation]int // calls that had it
 	leftOut  map[schemas.Conversation]int // replies that did not
 	failures map[schemas.Conversation]map[schemas.Class]bool
+	passing  map[string]map[schemas.Class]bool // failures that pass, by corp
 	problems []error
 }
 
@@ -120,6 +124,12 @@ func (s *stage) play(corpID string, conversations []schemas.Conversation) (act, 
 	if !errors.As(a.err, &e) {
 		return a, nil
 	}
+	if e.Class.Passes() && !e.Unknown {
+		if s.passing[corpID] == nil {
+			s.passing[corpID] = map[schemas.Class]bool{}
+		}
+		s.passing[corpID][e.Class] = true
+	}
 	for _, c := range conversations {
 		if s.failures[c] == nil {
 			s.failures[c] = map[schemas.Class]bool{}
@@ -136,6 +146,8 @@ func (s *stage) play(corpID string, conversations []schemas.Conversation) (act, 
 }
 
 func (s *stage) Knows(string) bool { return true }
+
+func (s *stage) Provider(corpID string) string { return corpID }
 
 func (s *stage) CheckSingle(_ context.Context, corpID string, pairs []wechat.Pair) ([]wechat.PairConsent, error) {
 	var conversations []schemas.Conversation
@@ -194,8 +206,12 @@ func (s *stage) judge(c schemas.Conversation, outcomes []checker.Outcome) {
 		if len(o.Answer.Members) != 1 || o.Answer.Members[0].Consent != truth(c) {
 			s.problem("%s got %+v", c.Key(), o)
 		}
-	case f.Attempts < 1 || f.Attempts > s.asked[c]:
+	case f.Attempts > s.asked[c] || f.Attempts < 1 && !f.Class.Passes():
 		s.problem("%s: %d attempts, asked %d times", c.Key(), f.Attempts, s.asked[c])
+	case f.Class.Passes(): // what waits shares the fate of its corp's calls
+		if !s.passing[c.CorpID][f.Class] {
+			s.problem("%s: %v, which no call of its corp had", c.Key(), f)
+		}
 	case f.Class == schemas.NoAnswer:
 		if s.leftOut[c] < 2 || f.Attempts < 2 {
 			s.problem("%s: no answer after %d attempts, left out %d times", c.Key(), f.Attempts, s.leftOut[c])
@@ -208,7 +224,7 @@ func (s *stage) judge(c schemas.Conversation, outcomes []checker.Outcome) {
 // perform plays the scene to its end.
 func (s *stage) perform() {
 	d := newDesk(s, checker.Config{
-		BatchSize: s.size, Concurrency: s.concurrency, Linger: 20 * time.Millisecond,
+		BatchSize: s.size, Concurrency: s.concurrency, Linger: 20 * time.Millisecond, CallsPerMinute: unpaced, CorpCallsPerMinute: unpaced,
 		Retry: checker.Retry{InitialInterval: 10 * time.Millisecond, MaxInterval: 50 * time.Millisecond, MaxElapsed: 500 * time.Millisecond},
 	})
 	asked := map[checker.Waiter]schemas.Conversation{}
@@ -219,8 +235,9 @@ func (s *stage) perform() {
 		}
 	}
 	d.finish()
-	if _, ok := d.Due(); ok {
-		s.problem("all is answered, but something is due")
+	d.work(2 * time.Minute)
+	if _, ok := d.Due(time.Now()); ok {
+		s.problem("all is answered for long, but something is due")
 	}
 	d.close()
 	for w, c := range asked {
@@ -234,7 +251,7 @@ func TestChecker_EveryWaiterGetsExactlyOneOutcomeWhateverTheAPIDoes(t *testing.T
 		s := &stage{
 			scene:   genScene.Draw(rt, "scene"),
 			running: map[string]int{}, asked: map[schemas.Conversation]int{}, leftOut: map[schemas.Conversation]int{},
-			failures: map[schemas.Conversation]map[schemas.Class]bool{},
+			failures: map[schemas.Conversation]map[schemas.Class]bool{}, passing: map[string]map[schemas.Class]bool{},
 		}
 		// The bubble has goroutines of its own, from which rapid's T must not be used.
 		synctest.Test(t, func(*testing.T) { s.perform() })

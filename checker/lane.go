@@ -1,128 +1,244 @@
 package checker
 
 import (
+	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"consentd/schemas"
 )
 
-// Question is a conversation to ask the API about, once, for all who wait for it.
-type Question struct {
-	Conversation schemas.Conversation
-	Hash         schemas.Hash
-	Waiters      []Waiter
-
-	since    time.Time
-	asked    int // replies that came without it
-	attempts int // calls made
-	first    [1]Waiter
-}
-
-// Waiter is an item of a request that waits for an answer.
-type Waiter struct {
-	Request *Request
-	Item    int
-}
-
-// lane is a corp's own way to the API: its queues and its calls. It is a plain value without a clock or a goroutine.
-type lane struct {
-	corpID  string
-	singles []*Question
-	rooms   []*Question
-	// parts are halves of batches that failed for one of their items: each is a call, before all others.
-	parts [][]*Question
-	// calls in flight; never more than the corp's concurrency.
-	calls int
-	// roomsNext: rooms and pairs take turns.
-	roomsNext bool
-	// place in the checker's heap of lanes that linger; -1: not there.
-	place int
-}
-
-// policy says when a batch is full, and how long one that is not may linger.
+// policy says when a call is made, for all lanes alike.
 type policy struct {
-	size        int
-	linger      time.Duration
-	concurrency int
+	// size is how many pairs make a full batch, linger how long one that is not full waits for more: longer than patience
+	// during a backlog, which ends soon after the backlog does.
+	size             int
+	linger, patience time.Duration
+	// concurrency is the most calls of a corp at once, perMinute of each kind in a minute.
+	concurrency, perMinute int
+	maxElapsed             time.Duration
+	// began is when budgets began to fill.
+	began time.Time
 }
 
-func (l *lane) add(q *Question) {
-	if q.Conversation.Kind == schemas.Room {
-		l.rooms = append(l.rooms, q)
-	} else {
-		l.singles = append(l.singles, q)
+// kind is an API of its own: calls of each kind are counted apart.
+type kind int
+
+const (
+	single kind = iota
+	room
+	kinds
+)
+
+func kindOf(k schemas.Kind) kind {
+	if k == schemas.Room {
+		return room
 	}
+	return single
 }
 
-// again puts a question before the others: it has waited already.
-func (l *lane) again(q *Question) { l.singles = append([]*Question{q}, l.singles...) }
-
-// split asks for the two halves of a batch apart.
-func (l *lane) split(questions []*Question) {
-	middle := len(questions) / 2
-	l.parts = append(l.parts, questions[:middle:middle], questions[middle:])
+// batchSize is how many questions make a full batch.
+func (p *policy) batchSize(k kind) int {
+	if k == room {
+		return 1
+	}
+	return p.size
 }
+
+// lane is a corp's own way to the API: its queues, its calls and its state. It is a plain value without a clock or a
+// goroutine.
+type lane struct {
+	corpID string
+	queues [kinds]queue
+	turn   kind // pairs and rooms take turns
+
+	// calls in flight; never more than concurrency, which the API may lower. calm counts calls since that was changed.
+	calls, concurrency, calm int
+	// failing is when the first call was made that failed in a way that passes, with no success since; trouble is how the
+	// last one did. Zero: the lane is well.
+	failing time.Time
+	trouble *schemas.Failure
+	// reported: the log says that it fails.
+	reported bool
+	// halt: the corp is stopped; nil: it is not.
+	halt *halt
+
+	idleSince time.Time
+	// wakeAt is when the lane has something to do, place where it stands among the lanes that are to be woken; -1: nowhere.
+	wakeAt time.Time
+	place  int
+}
+
+// queue is what a lane has to ask with one kind of call.
+type queue struct {
+	waiting []*Question
+	// again are batches to be called once more, before what waits: halves of a batch that was split, and what failed.
+	again  []*batch
+	budget *rate.Limiter
+	// Until pausedUntil the API refuses calls of this kind; paused says how it did.
+	pausedUntil time.Time
+	paused      *schemas.Failure
+	// starved: it stands in line for a call of the budget that all lanes share.
+	starved bool
+}
+
+func newLane(corpID string, p *policy) *lane {
+	l := &lane{corpID: corpID, concurrency: p.concurrency, place: -1}
+	for k := range l.queues {
+		l.queues[k].budget = newBudget(p.perMinute, p.began)
+	}
+	return l
+}
+
+// first puts questions before the others of their queue: they have waited already.
+func (q *queue) first(questions []*Question) { q.waiting = slices.Insert(q.waiting, 0, questions...) }
 
 func (l *lane) idle() bool {
-	return l.calls == 0 && len(l.parts) == 0 && len(l.singles) == 0 && len(l.rooms) == 0
+	for k := range l.queues {
+		if q := &l.queues[k]; len(q.waiting)+len(q.again) > 0 {
+			return false
+		}
+	}
+	return l.calls == 0
 }
 
-// due is when the pairs that wait are to be sent, full batch or not.
-func (l *lane) due(p *policy) time.Time { return l.singles[0].since.Add(p.linger) }
+// supplied tells whether enough waits to keep the lane's calls busy for one more round.
+func (l *lane) supplied(p *policy) bool {
+	batches := 0
+	for k := range l.queues {
+		q := &l.queues[k]
+		batches += len(q.again) + len(q.waiting)/p.batchSize(kind(k))
+	}
+	return batches >= l.concurrency
+}
 
-// next takes the questions of one call, nil when there is no call to make now. Only a batch that is full or due is taken.
-func (l *lane) next(p *policy, now time.Time) []*Question {
-	if l.calls >= p.concurrency {
-		return nil
+// mayCall tells whether another call may be made, whatever it asks.
+func (l *lane) mayCall(now time.Time) bool {
+	if l.halt != nil {
+		return !l.halt.probing && !now.Before(l.halt.probeAt)
 	}
-	if len(l.parts) > 0 {
-		part := l.parts[0]
-		l.parts = l.parts[1:]
-		l.calls++
-		return part
-	}
-	ready := len(l.singles) >= p.size || len(l.singles) > 0 && !now.Before(l.due(p))
-	queue, n := &l.singles, min(p.size, len(l.singles))
+	return l.calls < l.concurrency
+}
+
+// when returns the time from which on the queue has a call to make; ok is false when there is nothing to ask.
+func (q *queue) when(p *policy, size int, now time.Time) (at time.Time, ok bool) {
 	switch {
-	case len(l.rooms) > 0 && (l.roomsNext || !ready):
-		queue, n = &l.rooms, 1
-		l.roomsNext = false
-	case ready:
-		l.roomsNext = true
-	default:
+	case len(q.waiting) >= size:
+		at, ok = now, true
+	case len(q.waiting) > 0:
+		at, ok = q.waiting[0].since.Add(p.linger), true
+		if at.After(now) {
+			at = earlier(at, now.Add(p.patience))
+		}
+	}
+	for _, b := range q.again {
+		if !ok || b.notBefore.Before(at) {
+			at, ok = b.notBefore, true
+		}
+	}
+	if ok {
+		at = later(later(at, q.pausedUntil), allowedAt(q.budget, now))
+	}
+	return at, ok
+}
+
+// take returns the questions of the next call; when has told that there is one.
+func (q *queue) take(size int, now time.Time) *batch {
+	q.budget.AllowN(now, 1)
+	for i, b := range q.again {
+		if !now.Before(b.notBefore) {
+			q.again = slices.Delete(q.again, i, i+1)
+			return b
+		}
+	}
+	n := min(size, len(q.waiting))
+	b := &batch{questions: q.waiting[:n:n]}
+	q.waiting = q.waiting[n:]
+	return b
+}
+
+// ready tells whether a call of the kind may be made now, but for the budget that all lanes share.
+func (l *lane) ready(k kind, p *policy, now time.Time) bool {
+	if !l.mayCall(now) {
+		return false
+	}
+	at, ok := l.queues[k].when(p, p.batchSize(k), now)
+	return ok && !at.After(now)
+}
+
+// laneLife is how long an idle lane is kept: by then its budgets are full, as those of a new one are.
+const laneLife = time.Minute
+
+// wake returns when there is something to do for the lane by itself: a call, parking what waited in vain, or ending an
+// idle lane. In an outage nothing is parked.
+func (l *lane) wake(p *policy, now time.Time, outage bool) (at time.Time, ok bool) {
+	soonest := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	if l.idle() {
+		if l.halt == nil {
+			soonest(l.idleSince.Add(laneLife))
+		}
+		return at, ok
+	}
+	for k := range l.queues {
+		q := &l.queues[k]
+		if t, any := q.when(p, p.batchSize(kind(k)), now); any && !q.starved {
+			switch {
+			case l.halt != nil && !l.halt.probing:
+				soonest(later(t, l.halt.probeAt))
+			case l.halt == nil && l.calls < l.concurrency:
+				soonest(t)
+			}
+		}
+		if len(q.waiting) > 0 && !l.failing.IsZero() && !outage {
+			soonest(later(q.waiting[0].since, l.failing).Add(p.maxElapsed))
+		}
+	}
+	return at, ok
+}
+
+// overdue takes out the questions that waited in vain for longer than is allowed, since the lane began to fail.
+func (l *lane) overdue(p *policy, now time.Time) []*Question {
+	var over []*Question
+	if l.failing.IsZero() {
 		return nil
 	}
-	taken := (*queue)[:n:n]
-	*queue = (*queue)[n:]
-	l.calls++
-	return taken
+	for k := range l.queues {
+		q := &l.queues[k]
+		n := 0
+		for n < len(q.waiting) && now.Sub(later(q.waiting[n].since, l.failing)) >= p.maxElapsed {
+			n++
+		}
+		over = append(over, q.waiting[:n]...)
+		q.waiting = q.waiting[n:]
+	}
+	return over
 }
 
-// lingering orders lanes by when their batch is due.
-type lingering struct {
-	lanes  []*lane
-	policy *policy
+// drain takes out all that the queue holds.
+func (q *queue) drain() []*Question {
+	all := q.waiting
+	for _, b := range q.again {
+		all = append(all, b.questions...)
+	}
+	q.waiting, q.again = nil, nil
+	return all
 }
 
-func (h *lingering) Len() int { return len(h.lanes) }
-func (h *lingering) Less(i, j int) bool {
-	return h.lanes[i].due(h.policy).Before(h.lanes[j].due(h.policy))
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
-func (h *lingering) Swap(i, j int) {
-	h.lanes[i], h.lanes[j] = h.lanes[j], h.lanes[i]
-	h.lanes[i].place, h.lanes[j].place = i, j
-}
-
-func (h *lingering) Push(x any) {
-	l := x.(*lane)
-	l.place = len(h.lanes)
-	h.lanes = append(h.lanes, l)
-}
-
-func (h *lingering) Pop() any {
-	l := h.lanes[len(h.lanes)-1]
-	h.lanes = h.lanes[:len(h.lanes)-1]
-	l.place = -1
-	return l
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -9,9 +9,13 @@ import (
 // Request is a request that is being worked on, with the record it came in.
 type Request struct {
 	schemas.Request
-	// Origin is where the request's first record stands.
-	Origin schemas.Origin
-	// Key and Headers are the record's, to be sent on with a dead letter.
+	// Record is where the request's record stands, Origin its first one: they differ after it was parked.
+	Record, Origin schemas.Origin
+	// FirstAttemptAt is when work on it first began, NotBefore when it may go on, Attempts how many calls were made for it
+	// since, up to this record.
+	FirstAttemptAt, NotBefore time.Time
+	Attempts                  int
+	// Key and Headers are the first record's, to be sent on with a dead letter.
 	Key     []byte
 	Headers []schemas.Header
 	// Size is what the request takes up in memory, in bytes, as far as it follows from the record.
@@ -23,8 +27,6 @@ type Request struct {
 	Truncated int
 	// Ticket stands for the record where its offset is kept account of.
 	Ticket int64
-	// TakenAt is when work on it began.
-	TakenAt time.Time
 
 	// outcomes has what is known of each item; open counts those without.
 	outcomes []Outcome

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,15 @@ type fakeAPI struct {
 }
 
 func (a fakeAPI) Knows(corpID string) bool { return corpID != "" }
+
+// Provider is the letters before a dash: of corp s-1 it is s.
+func (a fakeAPI) Provider(corpID string) string {
+	provider, _, _ := strings.Cut(corpID, "-")
+	if provider == corpID {
+		return ""
+	}
+	return provider
+}
 
 func (a fakeAPI) CheckSingle(ctx context.Context, corpID string, pairs []wechat.Pair) ([]wechat.PairConsent, error) {
 	return a.single(ctx, corpID, pairs)
@@ -71,7 +81,7 @@ type calls struct {
 func (c *calls) note(names ...string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.list = append(c.list, call{time.Since(c.began), names})
+	c.list = append(c.list, call{time.Since(c.began).Truncate(10 * time.Microsecond), names})
 	return len(c.list) - 1
 }
 
@@ -96,10 +106,13 @@ func (c *calls) expect(t *testing.T, want ...call) {
 	}
 }
 
+// unpaced is so many calls a minute that none ever waits.
+const unpaced = 1_000_000_000
+
 // defaults are the contract's, with batches of 3.
 func defaults() checker.Config {
 	return checker.Config{
-		BatchSize: 3, Linger: 20 * time.Millisecond, Concurrency: 5,
+		BatchSize: 3, Linger: 20 * time.Millisecond, Concurrency: 5, CallsPerMinute: unpaced, CorpCallsPerMinute: unpaced,
 		Retry: checker.Retry{InitialInterval: 200 * time.Millisecond, MaxInterval: 5 * time.Second, MaxElapsed: 15 * time.Second},
 	}
 }
@@ -113,11 +126,14 @@ type desk struct {
 	open     int
 	outcomes map[checker.Waiter][]checker.Outcome
 	unasked  int
+	log      *strings.Builder
 }
 
 func newDesk(api checker.API, cfg checker.Config) *desk {
-	d := &desk{Checker: checker.New(api, cfg, zerolog.Nop()), outcomes: make(map[checker.Waiter][]checker.Outcome)}
+	d := &desk{outcomes: make(map[checker.Waiter][]checker.Outcome), log: &strings.Builder{}}
+	d.Checker = checker.New(api, cfg, zerolog.New(d.log))
 	d.ctx, d.leave = context.WithCancel(context.Background())
+	time.Sleep(time.Microsecond) // budgets begin empty, and no test but those of budgets shall see it
 	return d
 }
 
@@ -143,7 +159,7 @@ func (d *desk) ask(conversations ...schemas.Conversation) []checker.Waiter {
 // step waits for one thing to happen, and tells whether it was the end of the given time.
 func (d *desk) step(end <-chan time.Time) (ended bool) {
 	var due <-chan time.Time
-	if at, ok := d.Due(); ok {
+	if at, ok := d.Due(time.Now()); ok {
 		timer := time.NewTimer(time.Until(at))
 		defer timer.Stop()
 		due = timer.C
@@ -151,16 +167,17 @@ func (d *desk) step(end <-chan time.Time) (ended bool) {
 	select {
 	case r := <-d.Replies():
 		d.unasked += r.Unasked
-		d.Settled(d.ctx, r, time.Now(), func(q *checker.Question, o checker.Outcome) {
-			for _, w := range q.Waiters {
-				d.outcomes[w] = append(d.outcomes[w], o)
-				d.open--
-			}
-		})
+		d.Settled(d.ctx, r, time.Now())
 	case <-due:
-		d.Flush(d.ctx, time.Now())
 	case <-end:
 		return true
+	}
+	d.Flush(d.ctx, time.Now())
+	for _, e := range d.Ended() {
+		for _, w := range e.Question.Waiters {
+			d.outcomes[w] = append(d.outcomes[w], e.Outcome)
+			d.open--
+		}
 	}
 	return false
 }

@@ -1,4 +1,4 @@
-package checker
+package checker_test
 
 import (
 	"context"
@@ -7,9 +7,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
-	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
 	"consentd/schemas"
@@ -27,6 +26,8 @@ type pickyAPI struct {
 }
 
 func (a *pickyAPI) Knows(string) bool { return true }
+
+func (a *pickyAPI) Provider(string) string { return "" }
 
 func (a *pickyAPI) CheckRoom(context.Context, string, string) ([]schemas.Member, error) {
 	return nil, nil
@@ -51,56 +52,47 @@ func (a *pickyAPI) CheckSingle(_ context.Context, _ string, pairs []wechat.Pair)
 }
 
 // askAll asks for pairs 0 to n-1 and returns the class of each failure by its customer, "" for an answer.
-func askAll(t interface{ Fatalf(string, ...any) }, api API, size, n int) map[string]schemas.Class {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	c := New(api, Config{BatchSize: size, Concurrency: 5, Retry: Retry{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, MaxElapsed: time.Second}}, zerolog.Nop())
-	now := time.Now()
-	for i := range n {
-		conversation := schemas.Conversation{CorpID: "ww1", Kind: schemas.Single, OpenUserID: "a", ExternalUserID: fmt.Sprintf("wm%d", i)}
-		c.Ask(ctx, conversation, schemas.HashKey([]byte(conversation.Key())), Waiter{Item: i}, now)
-	}
-	c.Flush(ctx, now)
+func askAll(t *testing.T, api *pickyAPI, size, n int) map[string]schemas.Class {
 	outcomes := make(map[string]schemas.Class)
-	for len(outcomes) < n {
-		select {
-		case r := <-c.Replies():
-			c.Settled(ctx, r, now, func(q *Question, o Outcome) {
-				id := q.Conversation.ExternalUserID
-				if _, ok := outcomes[id]; ok {
-					t.Fatalf("%s has two outcomes", id)
-				}
-				outcomes[id] = ""
-				if o.Failure != nil {
-					outcomes[id] = o.Failure.Class
-				}
-			})
-		case <-time.After(time.Minute):
-			t.Fatalf("%d of %d outcomes came", len(outcomes), n)
+	synctest.Test(t, func(t *testing.T) {
+		cfg := defaults()
+		cfg.BatchSize = size
+		d := newDesk(api, cfg)
+		defer d.close()
+		conversations := make([]schemas.Conversation, n)
+		for i := range conversations {
+			conversations[i] = single("ww1", fmt.Sprintf("wm%d", i))
 		}
-	}
-	cancel()
-	c.Wait()
+		waiters := d.ask(conversations...)
+		d.finish()
+		for i, w := range waiters {
+			class := schemas.Class("")
+			if f := d.outcome(t, w).Failure; f != nil {
+				class = f.Class
+			}
+			outcomes[conversations[i].ExternalUserID] = class
+		}
+	})
 	return outcomes
 }
 
 func TestBatch_OneBadIDDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
+	rapid.Check(t, func(rt *rapid.T) {
 		const n = 100
 		bad := make(map[string]bool)
-		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, 10, rapid.ID[int]).Draw(t, "bad") {
+		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 0, 10, rapid.ID[int]).Draw(rt, "bad") {
 			bad[fmt.Sprintf("wm%d", i)] = true
 		}
 		api := &pickyAPI{bad: bad}
 		for id, class := range askAll(t, api, n, n) {
 			if (class == schemas.NotFound) != bad[id] {
-				t.Fatalf("%s: class %q, bad: %v", id, class, bad[id])
+				rt.Fatalf("%s: class %q, bad: %v", id, class, bad[id])
 			}
 		}
 		k := float64(len(bad))
 		if bound := 1 + k*(2*math.Log2(n)+2); float64(api.calls) > bound {
-			t.Fatalf("%d calls for %d bad ids: more than %.0f", api.calls, len(bad), bound)
+			rt.Fatalf("%d calls for %d bad ids: more than %.0f", api.calls, len(bad), bound)
 		}
 	})
 }

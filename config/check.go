@@ -28,7 +28,7 @@ func (l *loader) check() {
 	if !l.flawed("retry.initial_interval", "retry.max_interval") && c.Retry.MaxInterval < c.Retry.InitialInterval {
 		l.problem("retry.max_interval", "%s is less than retry.initial_interval (%s): want at least that", c.Retry.MaxInterval, c.Retry.InitialInterval)
 	}
-	if len(c.Corps) == 0 && len(l.problems) == 0 {
+	if len(c.AllCorps()) == 0 && c.WeChat.CorpsFile == "" && len(l.problems) == 0 {
 		l.warnings = append(l.warnings, "corps is empty: every request will fail with unknown_corp")
 	}
 }
@@ -46,7 +46,39 @@ func (l *loader) checkTopics() {
 		}
 		uses[name] = f.key
 	}
+	l.checkRetry(uses)
 }
+
+// checkRetry looks at the delays, each of which has a topic.
+func (l *loader) checkRetry(uses map[string]string) {
+	if l.flawed("retry.delays", "topics.retry_prefix") {
+		return
+	}
+	topics := l.config.RetryTopics()
+	if len(topics) > maxDelays {
+		l.problem("retry.delays", "has %d delays: want at most %d", len(topics), maxDelays)
+	}
+	delays := make(map[time.Duration]string)
+	for i, t := range topics {
+		text := l.config.Retry.Delays[i]
+		if other, ok := delays[t.Delay]; ok {
+			l.problem("retry.delays", "%s is as long as %s: want each once", text, other)
+		}
+		delays[t.Delay] = text
+		if err := checkText("topic", t.Name); err != nil {
+			l.problem("retry.delays", "%v", err)
+		}
+		if other, ok := uses[t.Name]; ok {
+			l.problem("retry.delays", "the topic of %s, %s, is %s already: want a topic of its own", text, t.Name, other)
+		}
+	}
+	if !l.flawed("retry.max_age") && l.config.Retry.MaxAge < topics[0].Delay {
+		l.problem("retry.max_age", "%s is less than the first of retry.delays (%s): want at least that", shortDuration(l.config.Retry.MaxAge), l.config.Retry.Delays[0])
+	}
+}
+
+// maxDelays bounds how many topics are read besides the requests.
+const maxDelays = 16
 
 func (l *loader) checkKafka() {
 	t, s := l.config.Kafka.TLS, l.config.Kafka.SASL
@@ -90,17 +122,26 @@ func (l *loader) checkCertificates(t TLS) {
 }
 
 func (l *loader) checkBaseURL() {
-	w := l.config.WeChat
-	if l.flawed("wechat.base_url", "wechat.allow_http") {
-		return
+	if !l.flawed("wechat.base_url", "wechat.allow_http") {
+		l.checkURL("wechat.base_url", l.config.WeChat.BaseURL, false)
 	}
-	u, err := url.Parse(w.BaseURL)
+}
+
+// checkURL wants a URL that secrets may travel in; it may hold one itself, and is never shown. Only a whole one may have a
+// user and a query. It returns nil when there is a problem.
+func (l *loader) checkURL(key, text string, whole bool) *url.URL {
+	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || badPort(u.Port()):
-		l.problem("wechat.base_url", "want https://host[:port][/path], without user, query and fragment")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !w.AllowHTTP:
-		l.problem("wechat.base_url", "is plain http to a host that is not loopback, and tokens travel in it: want https, or wechat.allow_http: true")
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" || badPort(u.Port()):
+		l.problem(key, "want https://host[:port][/path]")
+	case !whole && (u.User != nil || u.RawQuery != ""):
+		l.problem(key, "want https://host[:port][/path], without user, query and fragment")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !l.config.WeChat.AllowHTTP:
+		l.problem(key, "is plain http to a host that is not loopback, and tokens travel in it: want https, or wechat.allow_http: true")
+	default:
+		return u
 	}
+	return nil
 }
 
 func badPort(port string) bool {

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is the whole configuration. The tags of its fields are the one table that the file, the environment, the
 // defaults, the checks and the reference page go by: yaml is the key, default what it is when absent, range what it may
@@ -11,16 +14,18 @@ type Config struct {
 	Consumer Consumer `yaml:"consumer"`
 	Producer Producer `yaml:"producer"`
 	// Instance is never empty once it is loaded.
-	Instance string  `yaml:"instance" default:"" range:"name or empty" doc:"unique per live process; the host's name when empty"`
-	Batch    Batch   `yaml:"batch"`
-	WeChat   WeChat  `yaml:"wechat"`
-	Corps    []Corp  `yaml:"corps"`
-	Suites   []Suite `yaml:"suites"`
-	Retry    Retry   `yaml:"retry"`
-	Status   Status  `yaml:"status"`
-	Delivery string  `yaml:"delivery" default:"at_least_once" range:"exactly_once|at_least_once" doc:"whether events may be repeated after a crash"`
-	Ops      Ops     `yaml:"ops"`
-	Log      Log     `yaml:"log"`
+	Instance string `yaml:"instance" default:"" range:"name or empty" doc:"unique per live process; the host's name when empty"`
+	Batch    Batch  `yaml:"batch"`
+	WeChat   WeChat `yaml:"wechat"`
+	Corps    []Corp `yaml:"corps"`
+	// CorpsOfFile are those of wechat.corps_file.
+	CorpsOfFile []Corp  `yaml:"-"`
+	Suites      []Suite `yaml:"suites"`
+	Retry       Retry   `yaml:"retry"`
+	Status      Status  `yaml:"status"`
+	Delivery    string  `yaml:"delivery" default:"at_least_once" range:"exactly_once|at_least_once" doc:"whether events may be repeated after a crash"`
+	Ops         Ops     `yaml:"ops"`
+	Log         Log     `yaml:"log"`
 }
 
 // Kafka says how the cluster is reached.
@@ -93,7 +98,7 @@ type WeChat struct {
 	CallsPerMinute     int           `yaml:"calls_per_minute" default:"40000" range:"1..100000000" doc:"most calls of all instances together"`
 	CorpCallsPerMinute int           `yaml:"corp_calls_per_minute" default:"10000" range:"1..100000000" doc:"most calls of a corp"`
 	CorpConcurrency    int           `yaml:"corp_concurrency" default:"5" range:"1..100" doc:"most calls of a corp at once"`
-	CorpsFile          string        `yaml:"corps_file" default:"" doc:"corps in a file of their own, read anew when it changes"`
+	CorpsFile          string        `yaml:"corps_file" default:"" doc:"a list of corps in a file of its own, read anew when it changes"`
 }
 
 // Corp is a company that may be asked about, and how its access_token is had.
@@ -110,9 +115,10 @@ type Token struct {
 	SuiteID           string `yaml:"suite_id"`            // of suite
 	PermanentCodeFile string `yaml:"permanent_code_file"` // of suite
 	Path              string `yaml:"path"`                // of file
-	URL               string `yaml:"url"`                 // of http
+	URL               string `yaml:"url"`                 // of http; its path and what may be secret of it are in Secret alone
 	ValueFile         string `yaml:"value_file"`          // of static
-	// Secret is what SecretFile or ValueFile holds, or the environment in their place.
+	// Secret is what SecretFile, PermanentCodeFile or ValueFile holds, or the environment in their place; of http the whole
+	// URL.
 	Secret Secret `yaml:"-"`
 }
 
@@ -120,7 +126,29 @@ type Token struct {
 type Suite struct {
 	SuiteID    string `yaml:"suite_id"`
 	SecretFile string `yaml:"secret_file"`
+	// TicketFile is written by another program; it need not exist yet.
 	TicketFile string `yaml:"ticket_file"`
+	// Secret is what SecretFile holds, or the environment in its place.
+	Secret Secret `yaml:"-"`
+}
+
+// AllCorps are the corps of the configuration and those of wechat.corps_file.
+func (c *Config) AllCorps() []Corp { return slices.Concat(c.Corps, c.CorpsOfFile) }
+
+// RetryTopic is a topic for parked requests.
+type RetryTopic struct {
+	Name  string
+	Delay time.Duration
+}
+
+// RetryTopics are the topics for parked requests, in the order of retry.delays.
+func (c *Config) RetryTopics() []RetryTopic {
+	topics := make([]RetryTopic, len(c.Retry.Delays))
+	for i, delay := range c.Retry.Delays {
+		topics[i].Name = c.Topics.RetryPrefix + "-" + delay
+		topics[i].Delay, _ = time.ParseDuration(delay) // it was checked when it was read
+	}
+	return topics
 }
 
 // Retry says how what failed is tried again.
@@ -128,8 +156,8 @@ type Retry struct {
 	InitialInterval time.Duration `yaml:"initial_interval" default:"200ms" range:"1ms..1m" doc:"the first pause, which doubles"`
 	MaxInterval     time.Duration `yaml:"max_interval" default:"5s" range:"1ms..10m" doc:"the longest pause"`
 	MaxElapsed      time.Duration `yaml:"max_elapsed" default:"15s" range:"1ms..10m" doc:"how long a call is tried in all"`
-	Delays          []string      `yaml:"delays" default:"1m,10m,1h" range:"durations" doc:"how long parked requests wait, the last one again and again"`
-	MaxAge          time.Duration `yaml:"max_age" default:"24h" range:"1m..8760h" doc:"when a parked request has expired"`
+	Delays          []string      `yaml:"delays" default:"1m,10m,1h" range:"durations" doc:"how long parked requests wait, the last one again and again; each has a topic"`
+	MaxAge          time.Duration `yaml:"max_age" default:"24h" range:"1s..8760h" doc:"when a parked request has expired"`
 }
 
 // Status says how the last known status is kept.

@@ -20,8 +20,14 @@ const canary = "canary-8d21"
 func load(t *testing.T, text string, environ ...string) (Config, []string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, content := range map[string]string{"consentd.yaml": text, "secret": canary + "\n", "empty": "", "two": "a\nb\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(content, "$DIR", dir)), 0o600); err != nil {
+	for name, content := range map[string]string{
+		"consentd.yaml": text, "secret": canary + "\n", "empty": "", "two": "a\nb\n",
+		"good.yaml": "- {corp_id: f1, token: {source: gettoken, secret_file: $DIR/secret}}\n- {corp_id: f2, token: {source: file, path: p}}\n",
+		"bad.yaml":  "- {corp_id: f1, token: {source: file, path: p}}\n- {corp_id: f2, token: {source: file}}\n",
+		"keys.yaml": "corps: []\n",
+	} {
+		content = strings.NewReplacer("$DIR", dir, "$LONG", strings.Repeat("x", 248)).Replace(content)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,17 +119,33 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"timeouts", "consumer:\n  session_timeout: 30s", "", `consentd.yaml:2: consumer.session_timeout: 30s: want more than 36s`},
 		{"intervals", "retry: {initial_interval: 10s}", "", `retry.max_interval: 5s is less than retry.initial_interval (10s)`},
 		{"later delivery", "delivery: exactly_once", "", `consentd.yaml:1: delivery: exactly_once is not available yet: use at_least_once`},
-		{"later quota", "wechat: {calls_per_minute: 1}", "", `consentd.yaml:1: wechat.calls_per_minute: quotas is not available yet`},
 		{"later metrics", "ops: {listen: ':1'}", "", `consentd.yaml:1: ops.listen: metrics and health is not available yet`},
-		{"later suites", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites: the suite flow is not available yet`},
-		{"later source", "corps: [{corp_id: a, token: {source: http, url: x}}]", "", `consentd.yaml:1: corps[0].token.source: http is not available yet: want gettoken, file or static`},
-		{"no source", "corps: [{corp_id: a}]", "", `consentd.yaml:1: corps[0].token.source: "": want gettoken, file or static`},
+		{"half a suite", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites[0].secret_file: is missing: want the file with the secret of suite s1, or CONSENTD_SUITES_S1_SECRET`},
+		{"suite without tickets", "suites: [{suite_id: s1, secret_file: $DIR/secret}]", "", `consentd.yaml:1: suites[0].ticket_file: is missing`},
+		{"suite twice", "suites: [{suite_id: s1, secret_file: $DIR/secret, ticket_file: t}, {suite_id: s1, secret_file: $DIR/secret, ticket_file: t}]", "", `consentd.yaml:1: suites[1].suite_id: s1 is suites[0] already: want each once`},
+		{"suite's key", "suites: [{suite_id: s1, ticket: x}]", "", `consentd.yaml:1: suites[0].ticket: unknown key: want suite_id, secret_file, ticket_file`},
+		{"unknown suite", "corps: [{corp_id: a, token: {source: suite, suite_id: s2, permanent_code_file: $DIR/secret}}]", "", `consentd.yaml:1: corps[0].token.suite_id: "s2" is not one of suites`},
+		{"no permanent code", "suites: [{suite_id: s1, secret_file: $DIR/secret, ticket_file: t}]\ncorps: [{corp_id: a, token: {source: suite, suite_id: s1}}]", "", `consentd.yaml:2: corps[0].token.permanent_code_file: is missing: want the file with the secret of corp a, or CONSENTD_CORPS_A_TOKEN_PERMANENT_CODE`},
+		{"token service", "corps: [{corp_id: a, token: {source: http, url: canary-8d21}}]", "", `consentd.yaml:1: corps[0].token.url: want https://host[:port][/path]`},
+		{"token service in the clear", "corps: [{corp_id: a, token: {source: http, url: 'http://example.com/canary-8d21'}}]", "", `consentd.yaml:1: corps[0].token.url: is plain http to a host that is not loopback`},
+		{"corps file absent", "wechat: {corps_file: $DIR/none}", "", `none: no such file or directory`},
+		{"corps file with keys", "wechat: {corps_file: $DIR/keys.yaml}", "", `keys.yaml:1: corps_file: is a mapping: want a list`},
+		{"corps file with a problem", "wechat: {corps_file: $DIR/bad.yaml}", "", `bad.yaml:2: corps_file[1].token.path: is missing: want the file that holds the access_token`},
+		{"corp in both", "wechat: {corps_file: $DIR/good.yaml}\ncorps: [{corp_id: f1, token: {source: file, path: p}}]", "", `good.yaml:1: corps_file[0].corp_id: f1 is corps[0] already: want each once`},
+		{"delay", "retry: {delays: [soon]}", "", `consentd.yaml:1: retry.delays: "soon": want durations of 1s to 168h`},
+		{"delay too short", "retry: {delays: [500ms]}", "", `consentd.yaml:1: retry.delays: "500ms": want durations of 1s to 168h`},
+		{"delay twice", "retry: {delays: [1m, 60s]}", "", `consentd.yaml:1: retry.delays: 60s is as long as 1m: want each once`},
+		{"many delays", "retry: {delays: [1s, 2s, 3s, 4s, 5s, 6s, 7s, 8s, 9s, 10s, 11s, 12s, 13s, 14s, 15s, 16s, 17s]}", "", `consentd.yaml:1: retry.delays: has 17 delays: want at most 16`},
+		{"delay's topic", "topics: {results: consent.retry-1m}", "", `the topic of 1m, consent.retry-1m, is topics.results already`},
+		{"long topic", "topics: {retry_prefix: $LONG}", "", `want a topic name: 1 to 249 characters`},
+		{"max_age", "retry: {max_age: 30s}", "", `consentd.yaml:1: retry.max_age: 30s is less than the first of retry.delays (1m)`},
+		{"no source", "corps: [{corp_id: a}]", "", `consentd.yaml:1: corps[0].token.source: "": want gettoken, suite, http, file or static`},
 		{"two sources", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret, path: p}}]", "", `consentd.yaml:1: corps[0].token.path: does not belong to source gettoken: want secret_file`},
 		{"no secret", "corps: [{corp_id: a.b, token: {source: gettoken}}]", "", `consentd.yaml:1: corps[0].token.secret_file: is missing: want the file with the secret of corp a.b, or CONSENTD_CORPS_A_B_TOKEN_SECRET`},
 		{"absent secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/none}}]", "", `consentd.yaml:1: corps[0].token.secret_file: file none: no such file or directory`},
 		{"empty secret", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/empty}}]", "", `consentd.yaml:1: corps[0].token.secret_file: file empty: want one line with the secret`},
 		{"two lines", "corps: [{corp_id: a, token: {source: static, value_file: $DIR/two}}]", "", `consentd.yaml:1: corps[0].token.value_file: file two: want one line with the secret`},
-		{"corp twice", "corps:\n - {corp_id: a, token: {source: file, path: p}}\n - {corp_id: a, token: {source: file, path: p}}", "", `consentd.yaml:3: corps[1].corp_id: a is corps[0] already: want each corp once`},
+		{"corp twice", "corps:\n - {corp_id: a, token: {source: file, path: p}}\n - {corp_id: a, token: {source: file, path: p}}", "", `consentd.yaml:3: corps[1].corp_id: a is corps[0] already: want each once`},
 		{"corp id", "corps: [{corp_id: 'a/b', token: {source: file, path: p}}]", "", `consentd.yaml:1: corps[0].corp_id: "a/b": want 1 to 128 characters`},
 		{"corp key", "corps: [{corp_id: a, tokn: {}}]", "", `consentd.yaml:1: corps[0].tokn: unknown key: want corp_id, token`},
 		{"corps a mapping", "corps: {a: 1, b: 2}", "", `consentd.yaml:1: corps: is a mapping: want a list`},
@@ -229,6 +251,58 @@ func TestSecret_IsHiddenInUnexportedFieldsAndFromEveryVerb(t *testing.T) {
 				t.Errorf("%s of %T shows the secret", verb, value)
 			}
 		}
+	}
+}
+
+func TestLoad_CorpsMayStandInAFileOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := load(t, "wechat: {corps_file: $DIR/good.yaml}\ncorps: [{corp_id: a, token: {source: file, path: p}}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, c := range cfg.AllCorps() {
+		ids = append(ids, c.CorpID)
+	}
+	if strings.Join(ids, " ") != "a f1 f2" || cfg.AllCorps()[1].Token.Secret.Reveal() != canary {
+		t.Errorf("corps %v", ids)
+	}
+	if _, warnings, err := load(t, "wechat: {corps_file: $DIR/empty}"); err != nil || len(warnings) > 0 {
+		t.Errorf("an empty file: %v, %q", err, warnings)
+	}
+	if cfg, _, err := load(t, "", "CONSENTD_WECHAT_CORPS_FILE=", "CONSENTD_RETRY_DELAYS=5s, 1m30s"); err != nil || len(cfg.AllCorps()) > 0 ||
+		fmt.Sprint(cfg.RetryTopics()) != "[{consent.retry-5s 5s} {consent.retry-1m30s 1m30s}]" {
+		t.Errorf("%v, retry topics %v", err, cfg.RetryTopics())
+	}
+}
+
+func TestLoad_TokenSourcesOfEveryKind(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := load(t, `
+suites: [{suite_id: s1, secret_file: $DIR/secret, ticket_file: /run/ticket}, {suite_id: s.2, ticket_file: /run/ticket2}]
+corps:
+  - {corp_id: a, token: {source: suite, suite_id: s1, permanent_code_file: $DIR/secret}}
+  - {corp_id: b, token: {source: suite, suite_id: s.2}}
+  - {corp_id: c, token: {source: http, url: "https://user:`+canary+`@tokens.example:8443/`+canary+`?key=`+canary+`"}}
+`, "CONSENTD_SUITES_S_2_SECRET=s2secret", "CONSENTD_CORPS_B_TOKEN_PERMANENT_CODE=code of b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		cfg.Suites[0].Secret.Reveal(): canary, cfg.Suites[1].Secret.Reveal(): "s2secret",
+		cfg.Corps[1].Token.Secret.Reveal(): "code of b",
+		cfg.Corps[2].Token.Secret.Reveal(): "https://user:" + canary + "@tokens.example:8443/" + canary + "?key=" + canary,
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	text, err := cfg.YAML()
+	if err != nil || !strings.Contains(string(text), "https://tokens.example:8443/[hidden]") {
+		t.Errorf("%v in\n%s", err, text)
+	}
+	if shown := string(text) + fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg); strings.Contains(shown, canary) {
+		t.Errorf("a secret is shown: %s", shown)
 	}
 }
 

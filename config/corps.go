@@ -6,44 +6,45 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml/ast"
 )
 
-// readCorps reads the list of corps.
-func (l *loader) readCorps(value ast.Node) []Corp {
-	var corps []Corp
-	readItems(l, "corps", value, &corps)
-	seen := make(map[string]int)
-	for i, c := range corps {
-		key := fmt.Sprintf("corps[%d]", i)
-		first, twice := seen[c.CorpID]
-		switch {
-		case l.flawed(key, key+".corp_id"):
-		case !corpName.MatchString(c.CorpID):
-			l.problem(key+".corp_id", "%q: want 1 to 128 characters of A-Z a-z 0-9 _ - . @", c.CorpID)
-		case twice:
-			l.problem(key+".corp_id", "%s is corps[%d] already: want each corp once", c.CorpID, first)
-		default:
-			seen[c.CorpID] = i
-		}
+// corpsFileKey is what the list in wechat.corps_file is called.
+const corpsFileKey = "corps_file"
+
+// eachCorp hands over the corps and their keys.
+func (l *loader) eachCorp(do func(key string, c *Corp)) {
+	for i := range l.config.Corps {
+		do(fmt.Sprintf("corps[%d]", i), &l.config.Corps[i])
 	}
-	return corps
+	for i := range l.config.CorpsOfFile {
+		do(fmt.Sprintf("%s[%d]", corpsFileKey, i), &l.config.CorpsOfFile[i])
+	}
 }
 
-// sourceFields are the keys of each token source.
-var sourceFields = map[string]string{
-	"gettoken": "secret_file", "file": "path", "static": "value_file",
-	"suite": "suite_id permanent_code_file", "http": "url",
+// source is a kind of token source: its keys, and which of them names the file of a secret.
+type source struct {
+	keys      []string
+	secretKey string
+	// secret returns the file, env is what the secret is called in the environment.
+	secret func(*Token) string
+	env    string
 }
 
-// sourceSecret is what a source's secret is called in the environment.
-var sourceSecret = map[string]string{"gettoken": "SECRET", "static": "VALUE"}
+var sources = map[string]source{
+	"gettoken": {[]string{"secret_file"}, "secret_file", func(t *Token) string { return t.SecretFile }, "SECRET"},
+	"suite":    {[]string{"suite_id", "permanent_code_file"}, "permanent_code_file", func(t *Token) string { return t.PermanentCodeFile }, "PERMANENT_CODE"},
+	"static":   {[]string{"value_file"}, "value_file", func(t *Token) string { return t.ValueFile }, "VALUE"},
+	"file":     {keys: []string{"path"}},
+	"http":     {keys: []string{"url"}},
+}
 
-// corpEnv is the variable that may hold a corp's secret itself.
-func corpEnv(c Corp) string {
-	id := strings.Map(func(r rune) rune {
+const sourceNames = "want gettoken, suite, http, file or static"
+
+// envName is an id as a part of a variable's name.
+func envName(id string) string {
+	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' {
 			return r - 'a' + 'A'
 		}
@@ -51,35 +52,17 @@ func corpEnv(c Corp) string {
 			return r
 		}
 		return '_'
-	}, c.CorpID)
-	return envPrefix + "CORPS_" + id + "_TOKEN_" + sourceSecret[c.Token.Source]
+	}, id)
 }
 
-// checkToken wants exactly one source, with its keys and no other's; ok is false when its secret need not be looked for.
-func (l *loader) checkToken(key string, t *Token) (ok bool) {
-	if l.flawed(key, key+".token") {
-		return false
-	}
-	key += ".token"
-	wanted, known := sourceFields[t.Source]
-	switch {
-	case !known:
-		l.problem(key+".source", "%q: want gettoken, file or static", t.Source)
-		return false
-	case laterSources[t.Source]:
-		l.problem(key+".source", "%s is not available yet: want gettoken, file or static", t.Source)
-		return false
-	}
-	v := reflect.ValueOf(*t)
-	for _, name := range tags(v.Type()) {
-		if f, _ := fieldByTag(v, name); name != "source" && name != wanted && f.String() != "" {
-			l.problem(key+"."+name, "does not belong to source %s: want %s", t.Source, wanted)
-		}
-	}
-	return true
+// corpEnv is the variable that may hold a corp's secret itself.
+func corpEnv(corpID, secret string) string {
+	return envPrefix + "CORPS_" + envName(corpID) + "_TOKEN_" + secret
 }
 
-// readSecrets reads the files that hold secrets, or the variables in their place.
+func suiteEnv(suiteID string) string { return envPrefix + "SUITES_" + envName(suiteID) + "_SECRET" }
+
+// readSecrets reads the files that hold secrets, or the variables in their place, and checks what they are for.
 func (l *loader) readSecrets() {
 	for _, f := range l.fields {
 		if name := f.secretEnv(); name != "" {
@@ -87,43 +70,100 @@ func (l *loader) readSecrets() {
 			*secret = l.readSecret(f.key, f.value.String(), name)
 		}
 	}
-	variables := make(map[string]string)
-	for i := range l.config.Corps {
-		c := &l.config.Corps[i]
-		key := fmt.Sprintf("corps[%d]", i)
-		if !l.checkToken(key, &c.Token) {
-			l.markUsed(*c)
-			continue
-		}
-		file := c.Token.SecretFile
-		switch c.Token.Source {
-		case "file":
-			if c.Token.Path == "" {
-				l.problem(key+".token.path", "is missing: want the file that holds the access_token of corp %s", c.CorpID)
+	shared := make(map[string]string) // whose secret a variable is
+	suites := l.readSuites(shared)
+	seen := make(map[string]string)
+	l.eachCorp(func(key string, c *Corp) {
+		l.checkID(key, "corp_id", c.CorpID, seen)
+		s, ok := l.checkToken(key, &c.Token, suites)
+		switch {
+		case !ok: // a variable of a corp that has a problem of its own shall not be called unknown too
+			for _, s := range sources {
+				l.variable(corpEnv(c.CorpID, s.env))
 			}
+		case s.env != "":
+			c.Token.Secret = l.readOwnSecret(key+".token."+s.secretKey, s.secret(&c.Token), corpEnv(c.CorpID, s.env), "corp "+c.CorpID, shared)
+		}
+	})
+}
+
+// readSuites reads the suites' secrets and returns the ids.
+func (l *loader) readSuites(shared map[string]string) map[string]string {
+	ids := make(map[string]string)
+	for i := range l.config.Suites {
+		s := &l.config.Suites[i]
+		key := fmt.Sprintf("suites[%d]", i)
+		if l.flawed(key) {
+			l.variable(suiteEnv(s.SuiteID))
 			continue
-		case "static":
-			file = c.Token.ValueFile
 		}
-		key += ".token." + sourceFields[c.Token.Source]
-		name := corpEnv(*c)
-		_, isSet := l.env[name]
-		if other, ok := variables[name]; ok && isSet && other != c.CorpID {
-			l.problem(name, "stands for corps %s and %s: use files for them", other, c.CorpID)
+		l.checkID(key, "suite_id", s.SuiteID, ids)
+		if s.TicketFile == "" {
+			l.problem(key+".ticket_file", "is missing: want the file to which the suite_ticket is written")
 		}
-		variables[name] = c.CorpID
-		c.Token.Secret = l.readSecret(key, file, name)
-		if file == "" && !isSet {
-			l.problem(key, "is missing: want the file with the secret of corp %s, or %s", c.CorpID, name)
-		}
+		s.Secret = l.readOwnSecret(key+".secret_file", s.SecretFile, suiteEnv(s.SuiteID), "suite "+s.SuiteID, shared)
+	}
+	return ids
+}
+
+// checkID wants an id, and each once.
+func (l *loader) checkID(key, name, id string, seen map[string]string) {
+	first, twice := seen[id]
+	switch {
+	case l.flawed(key, key+"."+name):
+	case !corpName.MatchString(id):
+		l.problem(key+"."+name, "%q: want 1 to 128 characters of A-Z a-z 0-9 _ - . @", id)
+	case twice:
+		l.problem(key+"."+name, "%s is %s already: want each once", id, first)
+	default:
+		seen[id] = key
 	}
 }
 
-// markUsed keeps the variable of a corp that has a problem of its own from being called unknown too.
-func (l *loader) markUsed(c Corp) {
-	for _, c.Token.Source = range []string{"gettoken", "static"} {
-		l.variable(corpEnv(c))
+// checkToken wants exactly one source, with its keys and no other's; ok is false when its secret need not be looked for.
+func (l *loader) checkToken(key string, t *Token, suites map[string]string) (s source, ok bool) {
+	if l.flawed(key, key+".token") {
+		return s, false
 	}
+	key += ".token"
+	if s, ok = sources[t.Source]; !ok {
+		l.problem(key+".source", "%q: %s", t.Source, sourceNames)
+		return s, false
+	}
+	v := reflect.ValueOf(*t)
+	for _, name := range tags(v.Type()) {
+		if f, _ := fieldByTag(v, name); name != "source" && !slices.Contains(s.keys, name) && f.String() != "" {
+			l.problem(key+"."+name, "does not belong to source %s: want %s", t.Source, strings.Join(s.keys, " and "))
+		}
+	}
+	switch t.Source {
+	case "file":
+		if t.Path == "" {
+			l.problem(key+".path", "is missing: want the file that holds the access_token")
+		}
+	case "http":
+		if u := l.checkURL(key+".url", t.URL, true); u != nil {
+			t.Secret, t.URL = NewSecret(t.URL), u.Scheme+"://"+u.Host+"/[hidden]"
+		}
+	case "suite":
+		if _, known := suites[t.SuiteID]; !known {
+			l.problem(key+".suite_id", "%q is not one of suites: want the suite_id that the corp authorised", t.SuiteID)
+		}
+	}
+	return s, true
+}
+
+// readOwnSecret reads the secret of a corp or suite, which must have one.
+func (l *loader) readOwnSecret(key, file, variable, owner string, shared map[string]string) Secret {
+	_, isSet := l.env[variable]
+	if other, ok := shared[variable]; ok && isSet && other != owner {
+		l.problem(variable, "stands for %s and %s: use files for them", other, owner)
+	}
+	shared[variable] = owner
+	if file == "" && !isSet {
+		l.problem(key, "is missing: want the file with the secret of %s, or %s", owner, variable)
+	}
+	return l.readSecret(key, file, variable)
 }
 
 // maxSecretBytes is far more than any secret has.
@@ -140,7 +180,7 @@ func (l *loader) readSecret(key, file, variable string) Secret {
 	if file == "" {
 		return Secret{}
 	}
-	text, err := readSome(file)
+	text, err := readSome(file, maxSecretBytes+2)
 	if err != nil {
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
@@ -162,13 +202,13 @@ func (l *loader) oneLine(key, where, text string) Secret {
 	return NewSecret(secret)
 }
 
-// readSome reads so much of a file that one which is no secret shows.
-func readSome(file string) (string, error) {
+// readSome reads a file up to one byte more than the limit, so that one which is too large shows.
+func readSome(file string, limit int64) (string, error) {
 	r, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
 	defer r.Close() //nolint:errcheck // it was only read from
-	text, err := io.ReadAll(io.LimitReader(r, maxSecretBytes+3))
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
 	return string(text), err
 }

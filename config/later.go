@@ -6,19 +6,10 @@ import "reflect"
 // never ignored.
 var later = map[string]string{
 	"topics.forward":               "several instances",
-	"topics.retry_prefix":          "parking",
 	"producer.transaction_timeout": "transactions",
-	"wechat.calls_per_minute":      "quotas",
-	"wechat.corp_calls_per_minute": "quotas",
-	"wechat.corps_file":            "a list of corps that is read anew",
-	"retry.delays":                 "parking",
-	"retry.max_age":                "parking",
 	"delivery":                     "exactly_once",
 	"ops.listen":                   "metrics and health",
 }
-
-// laterSources are the token sources that do not exist yet.
-var laterSources = map[string]bool{"suite": true, "http": true}
 
 func (l *loader) refuseLater() {
 	d := Default()
@@ -32,8 +23,5 @@ func (l *loader) refuseLater() {
 			}
 			l.problem(f.key, "%s is not available yet: leave the key out (its default is %s)", feature, f.tag("default"))
 		}
-	}
-	if len(l.config.Suites) > 0 {
-		l.problem("suites", "the suite flow is not available yet: leave the key out")
 	}
 }

@@ -19,9 +19,11 @@ import (
 // Load reads the file at path (empty: none) and the environment (as os.Environ has it) over it. The warnings are about
 // what was ignored. The error is an *Error with every problem that was found.
 func Load(path string, environ []string) (Config, []string, error) {
-	l := &loader{config: Default(), file: path, lines: make(map[string]int), setBy: make(map[string]string)}
+	l := &loader{config: Default(), places: make(map[string]place), setBy: make(map[string]string)}
 	l.fields = fields(&l.config)
-	l.readFile()
+	if tree := l.parse(path); tree != nil {
+		l.readMapping("", tree)
+	}
 	l.readEnvironment(environ)
 	l.check()
 	l.refuseLater()
@@ -38,13 +40,19 @@ func Load(path string, environ []string) (Config, []string, error) {
 type loader struct {
 	config   Config
 	fields   []field
-	file     string
-	lines    map[string]int    // of the keys in the file
+	file     string            // that is being read
+	places   map[string]place  // of the keys in files
 	setBy    map[string]string // the variables that took the place of keys
 	env      map[string]string
 	used     map[string]bool // the variables that something was read from
 	warnings []string
 	problems []Problem
+}
+
+// place is where a key stands.
+type place struct {
+	file string
+	line int
 }
 
 // problem notes what is wrong with a key, where it was set: a key that was not is found by its section.
@@ -54,8 +62,8 @@ func (l *loader) problem(key, format string, args ...any) {
 		p.Key = name
 	} else {
 		for k := key; k != ""; k = k[:max(0, strings.LastIndexByte(k, '.'))] {
-			if line, ok := l.lines[k]; ok {
-				p.File, p.Line = l.file, line
+			if at, ok := l.places[k]; ok {
+				p.File, p.Line = at.file, at.line
 				break
 			}
 		}
@@ -80,41 +88,55 @@ func (l *loader) field(key string) (field, bool) {
 	return l.fields[i], true
 }
 
-func (l *loader) readFile() {
-	if l.file == "" {
-		return
+// parse reads a YAML file of one document; nil: it is empty, or there is a problem.
+func (l *loader) parse(path string) ast.Node {
+	if path == "" {
+		return nil
 	}
-	src, err := os.ReadFile(l.file)
+	l.file = path
+	problem := func(line int, format string, args ...any) ast.Node {
+		l.problems = append(l.problems, Problem{File: path, Line: line, Message: fmt.Sprintf(format, args...)})
+		return nil
+	}
+	src, err := readSome(path, maxFileBytes)
+	if err == nil && len(src) > maxFileBytes {
+		return problem(0, "is larger than %d bytes: want a configuration", maxFileBytes)
+	}
 	if err != nil {
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
-		l.problems = append(l.problems, Problem{File: l.file, Message: err.Error()})
-		return
+		return problem(0, "%v", err)
 	}
-	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	tree, err := parser.ParseBytes([]byte(src), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		p := Problem{File: l.file, Message: "not valid YAML: " + err.Error()}
+		line, message := 0, err.Error()
 		var at yaml.Error
 		if errors.As(err, &at) {
-			p.Message = "not valid YAML: " + at.GetMessage()
+			message = at.GetMessage()
 			if at.GetToken() != nil && at.GetToken().Position != nil {
-				p.Line = at.GetToken().Position.Line
+				line = at.GetToken().Position.Line
 			}
 		}
-		l.problems = append(l.problems, p)
-		return
+		return problem(line, "not valid YAML: %s", message)
 	}
 	if len(tree.Docs) > 1 {
-		l.problems = append(l.problems, Problem{File: l.file, Message: fmt.Sprintf("has %d documents: want one", len(tree.Docs))})
+		problem(0, "has %d documents: want one", len(tree.Docs))
 	}
 	for _, doc := range tree.Docs[:min(1, len(tree.Docs))] {
 		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentType {
-			l.readMapping("", doc.Body)
+			return doc.Body
 		}
 	}
+	return nil
 }
+
+// maxFileBytes is far more than the corps of any provider take.
+const maxFileBytes = 64 << 20
+
+// mark notes where a key stands.
+func (l *loader) mark(key string, n *token.Token) { l.places[key] = place{l.file, n.Position.Line} }
 
 // entries returns the key-value pairs of a mapping; ok is false when the node is none.
 func entries(n ast.Node) (pairs []*ast.MappingValueNode, ok bool) {
@@ -130,7 +152,7 @@ func entries(n ast.Node) (pairs []*ast.MappingValueNode, ok bool) {
 func (l *loader) readMapping(prefix string, n ast.Node) {
 	pairs, ok := entries(n)
 	if !ok {
-		l.lines[strings.TrimSuffix(prefix, ".")] = n.GetToken().Position.Line
+		l.mark(strings.TrimSuffix(prefix, "."), n.GetToken())
 		l.problem(strings.TrimSuffix(prefix, "."), "is %s: want keys and values", nodeKind(n))
 		return
 	}
@@ -142,11 +164,11 @@ func (l *loader) eachPair(prefix string, pairs []*ast.MappingValueNode, read fun
 	for _, pair := range pairs {
 		name := pair.Key.GetToken()
 		key := prefix + name.Value
-		if first, twice := l.lines[key]; twice {
-			l.problems = append(l.problems, Problem{l.file, name.Position.Line, key, fmt.Sprintf("stands twice, first on line %d: want it once", first)})
+		if first, twice := l.places[key]; twice {
+			l.problems = append(l.problems, Problem{l.file, name.Position.Line, key, fmt.Sprintf("stands twice, first on line %d: want it once", first.line)})
 			continue
 		}
-		l.lines[key] = name.Position.Line
+		l.mark(key, name)
 		if strings.Contains(name.Value, ".") {
 			l.problem(key, "unknown key: want sections, as in batch: {size: 100}")
 			continue
@@ -162,7 +184,7 @@ func (l *loader) readKey(key string, value ast.Node) {
 	case known:
 		l.readField(f, value)
 	case key == "corps":
-		l.config.Corps = l.readCorps(value)
+		readItems(l, key, value, &l.config.Corps)
 	case key == "suites":
 		readItems(l, key, value, &l.config.Suites)
 	case l.isSection(key):
@@ -298,7 +320,7 @@ func readItems[T any](l *loader, key string, value ast.Node, items *[]T) {
 	*items = make([]T, len(s.Values))
 	for i, n := range s.Values {
 		itemKey := fmt.Sprintf("%s[%d]", key, i)
-		l.lines[itemKey] = n.GetToken().Position.Line
+		l.mark(itemKey, n.GetToken())
 		l.readObject(itemKey, n, reflect.ValueOf(&(*items)[i]).Elem())
 	}
 }
@@ -369,6 +391,10 @@ func (l *loader) readEnvironment(environ []string) {
 		if err := f.set(f.split(text)); err != nil {
 			l.problem(f.env(), "%v", err)
 		}
+	}
+	if tree := l.parse(l.config.WeChat.CorpsFile); tree != nil {
+		l.mark(corpsFileKey, tree.GetToken())
+		readItems(l, corpsFileKey, tree, &l.config.CorpsOfFile)
 	}
 	l.readSecrets()
 	for name := range l.env {

@@ -207,8 +207,8 @@ func checkText(kind, text string) error {
 			return fmt.Errorf("%q: want host:port", text)
 		}
 	case "durations":
-		if d, err := time.ParseDuration(text); err != nil || d <= 0 {
-			return fmt.Errorf("%q: want durations such as 1m or 1h", text)
+		if d, err := time.ParseDuration(text); err != nil || d < time.Second || d > 168*time.Hour {
+			return fmt.Errorf("%q: want durations of 1s to 168h, such as 1m or 1h", text)
 		}
 	default:
 		words := strings.Split(kind, "|")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,9 +17,11 @@ import (
 type Config struct {
 	// Group is the consumer group's id.
 	Group string
-	// Topic is the topic whose partitions the group shares.
-	Topic string
-	// Start is where a group that never committed begins.
+	// Requests is the topic whose partitions the group shares, Retry are those that it reads besides, each from its
+	// beginning.
+	Requests string
+	Retry    []string
+	// Start is where a group that never committed begins with the requests.
 	Start Start
 	// SessionTimeout is how long a member may be silent, RebalanceTimeout how long it may take to join again.
 	SessionTimeout, RebalanceTimeout time.Duration
@@ -50,7 +53,7 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 		ID:                cfg.Group,
 		Brokers:           cluster.Brokers(),
 		Dialer:            cluster.Dialer(),
-		Topics:            []string{cfg.Topic},
+		Topics:            append([]string{cfg.Requests}, cfg.Retry...),
 		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		SessionTimeout:    cfg.SessionTimeout,
@@ -76,8 +79,10 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 			cluster: cluster, config: cfg, log: log, revoked: make(chan struct{}),
 			member: broker.Member{Group: next.GroupID, Generation: next.ID, ID: next.MemberID},
 		}
-		for _, p := range next.Assignments[cfg.Topic] {
-			g.partitions = append(g.partitions, broker.TopicPartition{Topic: cfg.Topic, Partition: int32(p.ID)})
+		for topic, partitions := range next.Assignments {
+			for _, p := range partitions {
+				g.partitions = append(g.partitions, broker.TopicPartition{Topic: topic, Partition: int32(p.ID)})
+			}
 		}
 		done := make(chan error, 1)
 		next.Start(func(generation context.Context) {
@@ -120,37 +125,43 @@ func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]i
 	if err != nil {
 		return nil, err
 	}
-	ends := g.cluster.Earliest
-	if len(positions) == 0 && g.config.Start == StartLatest {
-		ends = g.cluster.HighWatermarks
-	}
-	var fresh []broker.TopicPartition
+	never := len(positions) == 0
+	var atBegin, atEnd []broker.TopicPartition
 	for _, tp := range g.partitions {
-		if _, ok := positions[tp]; !ok {
-			fresh = append(fresh, tp)
+		_, known := positions[tp]
+		switch {
+		case known:
+		case never && tp.Topic == g.config.Requests && g.config.Start == StartLatest:
+			atEnd = append(atEnd, tp)
+		default:
+			atBegin = append(atBegin, tp)
 		}
 	}
-	if len(fresh) == 0 {
+	if len(atBegin)+len(atEnd) == 0 {
 		return positions, nil
 	}
-	begin, err := ends(ctx, fresh)
+	fresh, err := g.cluster.Earliest(ctx, atBegin)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.cluster.Commit(ctx, g.member, begin); err != nil {
+	ends, err := g.cluster.HighWatermarks(ctx, atEnd)
+	if err != nil {
 		return nil, err
 	}
-	for tp, offset := range begin {
-		positions[tp] = offset
+	maps.Copy(fresh, ends)
+	if err := g.cluster.Commit(ctx, g.member, fresh); err != nil {
+		return nil, err
 	}
+	maps.Copy(positions, fresh)
 	return positions, nil
 }
 
 // Intake takes up what is fetched.
 type Intake interface {
-	// Wanted blocks until there is room for at least one of the partitions, and returns those that there is room for.
-	Wanted(ctx context.Context, tps []broker.TopicPartition) ([]broker.TopicPartition, error)
-	// Take is handed the records of a partition that was wanted. It keeps nothing of f.
+	// Wanted says which of the partitions are to be read now; see broker.FetchOptions.
+	Wanted(ctx context.Context, tps []broker.TopicPartition) (wanted []broker.TopicPartition, wait time.Duration, err error)
+	// Take is handed the records of a partition that was wanted. It keeps nothing of f, and may set f.Next back to the first
+	// that it left.
 	Take(ctx context.Context, f *broker.Fetched) error
 }
 
@@ -186,11 +197,11 @@ func (g *Generation) outOfRange(ctx context.Context, tp broker.TopicPartition, p
 	case position < start[tp]:
 		event.Int64("lost", start[tp]-position).Msg("records were deleted before they were read: going on at the log's start")
 		return start[tp], nil
-	case position > end[tp] && g.config.Start == StartLatest:
+	case position > end[tp] && tp.Topic == g.config.Requests && g.config.Start == StartLatest:
 		event.Msg("the log ends before the committed offset: going on at its end (consumer.start: latest)")
 		return end[tp], nil
 	case position > end[tp]:
-		event.Msg("the log ends before the committed offset: going on at its start (consumer.start: earliest)")
+		event.Msg("the log ends before the committed offset: going on at its start")
 		return start[tp], nil
 	}
 	return position, nil // a follower that lags behind: ask again

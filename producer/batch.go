@@ -19,6 +19,7 @@ type Batch struct {
 	producer    *Producer
 	events      broker.Records
 	status      broker.Records
+	parked      broker.Records
 	deadLetters broker.Records
 	offsets     map[broker.TopicPartition]int64
 	now         time.Time // the records' timestamp
@@ -63,9 +64,17 @@ func (b *Batch) Status(c schemas.Conversation, key []byte, s *schemas.Status) {
 	b.status.Append(b.producer.status.partition(b.id), key, b.value, nil, b.now)
 }
 
+// Parked adds a request that is asked again later, to the corp's partition of a retry topic, which is named by its place in
+// Topics.Retry. original are the headers of the record that it came in.
+func (b *Batch) Parked(retry int, corpID string, value []byte, original []schemas.Header, t *schemas.Trail) {
+	b.extra = t.AppendHeaders(b.extra[:0], original)
+	b.id = append(b.id[:0], corpID...)
+	b.parked.Append(b.producer.retry[retry].partition(b.id), b.id, value, b.extra, b.now)
+}
+
 // DeadLetter adds what can't succeed without a person: key, value and headers are those of the original record.
-func (b *Batch) DeadLetter(key, value []byte, original []schemas.Header, d *schemas.DeadLetter) {
-	b.extra = d.AppendHeaders(b.extra[:0], original)
+func (b *Batch) DeadLetter(key, value []byte, original []schemas.Header, t *schemas.Trail) {
+	b.extra = t.AppendHeaders(b.extra[:0], original)
 	b.deadLetters.Append(b.producer.deadLetters.partition(key), key, value, b.extra, b.now)
 }
 
@@ -74,5 +83,5 @@ func (b *Batch) Done(tp broker.TopicPartition, next int64) { b.offsets[tp] = nex
 
 // Empty tells whether there is nothing to publish.
 func (b *Batch) Empty() bool {
-	return len(b.offsets) == 0 && b.events.Len() == 0 && b.status.Len() == 0 && b.deadLetters.Len() == 0
+	return len(b.offsets) == 0 && b.events.Len()+b.status.Len()+b.parked.Len()+b.deadLetters.Len() == 0
 }

@@ -19,6 +19,7 @@ type Topics struct {
 	Results     string
 	Changes     string // empty: Results
 	Status      string
+	Retry       []string // one a delay
 	DeadLetters string
 }
 
@@ -29,6 +30,7 @@ type Producer struct {
 	log     zerolog.Logger
 
 	results, changes, status, deadLetters topic
+	retry                                 []topic
 	spare                                 chan *Batch
 }
 
@@ -53,6 +55,9 @@ func New(ctx context.Context, cluster *broker.Cluster, group string, t Topics, l
 		status: topic{name: t.Status}, deadLetters: topic{name: t.DeadLetters},
 		spare: make(chan *Batch, 2),
 	}
+	for _, name := range t.Retry {
+		p.retry = append(p.retry, topic{name: name})
+	}
 	for _, t := range p.topics() {
 		if err := t.refresh(ctx, cluster); err != nil {
 			return nil, err
@@ -62,7 +67,11 @@ func New(ctx context.Context, cluster *broker.Cluster, group string, t Topics, l
 }
 
 func (p *Producer) topics() []*topic {
-	return []*topic{&p.results, &p.changes, &p.status, &p.deadLetters}
+	all := []*topic{&p.results, &p.changes, &p.status, &p.deadLetters}
+	for i := range p.retry {
+		all = append(all, &p.retry[i])
+	}
+	return all
 }
 
 // refresh follows a topic's growth.
@@ -97,6 +106,7 @@ func (p *Producer) NewBatch(ctx context.Context) *Batch {
 func (p *Producer) Reuse(b *Batch) {
 	b.events.Reset()
 	b.status.Reset()
+	b.parked.Reset()
 	b.deadLetters.Reset()
 	clear(b.offsets)
 	select {
@@ -105,12 +115,12 @@ func (p *Producer) Reuse(b *Batch) {
 	}
 }
 
-// Publish sends the batch and then commits its offsets as member m: events, status records, dead letters and offsets in
-// this order, each acknowledged by all in-sync replicas before the next. After an error none, some or all of it may have
+// Publish sends the batch and then commits its offsets as member m: events, status records, parked requests, dead letters
+// and offsets in this order, each acknowledged by all in-sync replicas before the next. After an error none, some or all of it may have
 // been published; published again it carries the same event ids. It tries until ctx ends, except where trying again
 // can't help.
 func (p *Producer) Publish(ctx context.Context, m broker.Member, b *Batch) error {
-	for _, records := range []*broker.Records{&b.events, &b.status, &b.deadLetters} {
+	for _, records := range []*broker.Records{&b.events, &b.status, &b.parked, &b.deadLetters} {
 		if err := p.cluster.Produce(ctx, records, p.log); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}

@@ -100,6 +100,7 @@ func TestAsyncAPI_NamesTheContractsTopics(t *testing.T) {
 		"results":     "consent.results",
 		"changes":     nil,
 		"status":      "consent.status",
+		"retry":       "consent.retry-{delay}",
 		"deadLetters": "consent.dead-letters",
 	}
 	got := map[string]any{}
@@ -123,8 +124,11 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 		return keys
 	}
 	event := schemas.NewEventHeaders(schemas.SourceOf("consentd"))
-	deadLetter := schemas.DeadLetter{
+	deadLetter := schemas.Trail{
 		Failure: schemas.Failure{Class: schemas.NotFound, Errcode: 1}, RequestID: "r-1", Indexes: []int{1}, Count: 2, Truncated: 1,
+	}
+	parked := schemas.Trail{
+		Failure: deadLetter.Failure, NotBefore: time.Unix(1, 0), RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true,
 	}
 	trace := []schemas.Header{{Key: schemas.HeaderTraceParent}}
 	for name, want := range map[string]struct{ always, all []string }{
@@ -133,8 +137,12 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 			all:    keys(event.Of(schemas.TypeFailed, []byte("id"), []byte("subject"), time.Unix(1, 0), []byte("trace"))),
 		},
 		"deadLetterHeaders": {
-			always: keys((&schemas.DeadLetter{}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{}).AppendHeaders(nil, nil)),
 			all:    keys(deadLetter.AppendHeaders(nil, trace)),
+		},
+		"parkedHeaders": {
+			always: keys((&schemas.Trail{NotBefore: time.Unix(1, 0), HasKey: true}).AppendHeaders(nil, nil)),
+			all:    keys(parked.AppendHeaders(nil, trace)),
 		},
 		"requestHeaders": {
 			all: []string{schemas.HeaderItemCount, schemas.HeaderItemIndexes, schemas.HeaderRequestID, schemas.HeaderTraceParent},

@@ -37,3 +37,12 @@ func Classes() []Class {
 		Transient, RateLimited, Token, CorpStopped,
 	}
 }
+
+// Passes tells whether what failed so is parked and asked again later, rather than failed.
+func (c Class) Passes() bool {
+	switch c {
+	case Transient, RateLimited, Token, CorpStopped:
+		return true
+	}
+	return false
+}

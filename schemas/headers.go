@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The headers of parked, forwarded and dead-letter records. A record that comes in with consentd-* headers loses them to
@@ -16,18 +15,17 @@ const (
 	HeaderErrcode        = headerPrefix + "errcode"
 	HeaderAttempt        = headerPrefix + "attempt"
 	HeaderFirstAttemptAt = headerPrefix + "first-attempt-at" // unix ms
+	HeaderNotBefore      = headerPrefix + "not-before"       // unix ms
 	HeaderOrigin         = headerPrefix + "origin"
 	HeaderRequestID      = headerPrefix + "request-id"
 	HeaderItemIndexes    = headerPrefix + "item-indexes"
 	HeaderItemCount      = headerPrefix + "item-count"
 	HeaderTruncated      = headerPrefix + "truncated"
+	HeaderKey            = headerPrefix + "key"
 
 	// HeaderTraceParent is carried over from a request to all that comes of it.
 	HeaderTraceParent = "traceparent"
 )
-
-// maxErrorBytes bounds the text of HeaderError.
-const maxErrorBytes = 1024
 
 // maxOriginText is the length of the longest Origin: it stands in HeaderRequestID when the value has no request_id. Kafka
 // bounds a topic's name to 249 characters.
@@ -104,62 +102,6 @@ type Failure struct {
 	Errcode  int    // of the API's last reply; 0: none
 	Message  string // free of secrets
 	Attempts int    // calls made
-}
-
-// DeadLetter is a request, or the part of it that failed one way, on its way to a person.
-type DeadLetter struct {
-	Failure Failure
-	Origin  Origin
-	// FirstAttemptAt is when the request was first taken up.
-	FirstAttemptAt time.Time
-	// RequestID is set when the value has none that could be read.
-	RequestID string
-	// Indexes and Count are set when the value is narrowed.
-	Indexes []int
-	Count   int
-	// Truncated is the original's size in bytes when the value was cut; 0: it was not.
-	Truncated int
-}
-
-// AppendHeaders appends the original's headers, less its consentd-* ones, and those of the dead letter to dst.
-func (d *DeadLetter) AppendHeaders(dst, original []Header) []Header {
-	for _, h := range original {
-		if !strings.HasPrefix(h.Key, headerPrefix) {
-			dst = append(dst, h)
-		}
-	}
-	add := func(key, value string) { dst = append(dst, Header{Key: key, Value: []byte(value)}) }
-	add(HeaderErrorClass, string(d.Failure.Class))
-	add(HeaderError, cut(d.Failure.Message, maxErrorBytes))
-	if d.Failure.Errcode != 0 {
-		add(HeaderErrcode, strconv.Itoa(d.Failure.Errcode))
-	}
-	add(HeaderAttempt, strconv.Itoa(d.Failure.Attempts))
-	add(HeaderFirstAttemptAt, strconv.FormatInt(d.FirstAttemptAt.UnixMilli(), 10))
-	add(HeaderOrigin, d.Origin.String())
-	if d.RequestID != "" {
-		add(HeaderRequestID, d.RequestID)
-	}
-	if len(d.Indexes) > 0 {
-		texts := make([]string, len(d.Indexes))
-		for i, index := range d.Indexes {
-			texts[i] = strconv.Itoa(index)
-		}
-		add(HeaderItemIndexes, strings.Join(texts, ","))
-		add(HeaderItemCount, strconv.Itoa(d.Count))
-	}
-	if d.Truncated > 0 {
-		add(HeaderTruncated, strconv.Itoa(d.Truncated))
-	}
-	return dst
-}
-
-// cut shortens s to at most n bytes of valid UTF-8.
-func cut(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
 }
 
 // String is how a log says it.

@@ -20,9 +20,9 @@ func headerTexts(headers []schemas.Header) []string {
 	return texts
 }
 
-func TestDeadLetter_HeadersTellWhatHappenedAndKeepTheOriginals(t *testing.T) {
+func TestTrail_HeadersTellWhatHappenedAndKeepTheOriginals(t *testing.T) {
 	t.Parallel()
-	d := schemas.DeadLetter{
+	d := schemas.Trail{
 		Failure:        schemas.Failure{Class: schemas.NotFound, Errcode: 301061, Message: "no such user", Attempts: 2},
 		Origin:         schemas.Origin{Topic: "consent.requests", Partition: 3, Offset: 42},
 		FirstAttemptAt: time.UnixMilli(1795395723456),
@@ -50,9 +50,9 @@ func TestDeadLetter_HeadersTellWhatHappenedAndKeepTheOriginals(t *testing.T) {
 	}
 }
 
-func TestDeadLetter_LeavesOutWhatDoesNotApply(t *testing.T) {
+func TestTrail_LeavesOutWhatDoesNotApply(t *testing.T) {
 	t.Parallel()
-	d := schemas.DeadLetter{Failure: schemas.Failure{Class: schemas.InvalidRequest, Message: "no JSON"}, FirstAttemptAt: time.UnixMilli(1)}
+	d := schemas.Trail{Failure: schemas.Failure{Class: schemas.InvalidRequest, Message: "no JSON"}, FirstAttemptAt: time.UnixMilli(1)}
 	got := headerTexts(d.AppendHeaders(nil, nil))
 	want := []string{
 		"consentd-error-class=invalid_request", "consentd-error=no JSON", "consentd-attempt=0", "consentd-first-attempt-at=1", "consentd-origin=/0/0",
@@ -62,22 +62,22 @@ func TestDeadLetter_LeavesOutWhatDoesNotApply(t *testing.T) {
 	}
 }
 
-func TestDeadLetter_CutsALongErrorBetweenCharacters(t *testing.T) {
+func TestTrail_CutsALongErrorBetweenCharacters(t *testing.T) {
 	t.Parallel()
-	d := schemas.DeadLetter{Failure: schemas.Failure{Message: "x" + strings.Repeat("徐", 1000)}}
+	d := schemas.Trail{Failure: schemas.Failure{Message: "x" + strings.Repeat("徐", 1000)}}
 	text, _ := schemas.LastHeader(d.AppendHeaders(nil, nil), schemas.HeaderError)
 	if len(text) > 1024 || len(text) < 1020 || !utf8.Valid(text) {
 		t.Errorf("%d bytes, valid UTF-8: %v", len(text), utf8.Valid(text))
 	}
 }
 
-func TestDeadLetter_ReplayedIsTheSameItemsOfTheSameRequest(t *testing.T) {
+func TestTrail_ReplayedIsTheSameItemsOfTheSameRequest(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		count := rapid.IntRange(2, schemas.MaxItems).Draw(t, "count")
 		indexes := rapid.SliceOfNDistinct(rapid.IntRange(0, count-1), 1, min(count, 20), rapid.ID[int]).Draw(t, "indexes")
 		slices.Sort(indexes)
-		d := schemas.DeadLetter{
+		d := schemas.Trail{
 			Failure:        schemas.Failure{Class: rapid.SampledFrom(schemas.Classes()).Draw(t, "class"), Message: genText.Draw(t, "message")},
 			Origin:         genOrigin.Draw(t, "origin"),
 			FirstAttemptAt: genTime.Draw(t, "first attempt"),
@@ -126,7 +126,7 @@ func TestDecodeRequest_TakesTheLastOfAHeaderThatStandsTwice(t *testing.T) {
 
 func TestDecodeRequest_TakesNoNoticeOfOtherHeaders(t *testing.T) {
 	t.Parallel()
-	d := schemas.DeadLetter{Failure: schemas.Failure{Class: "nonsense"}, FirstAttemptAt: time.UnixMilli(-1)}
+	d := schemas.Trail{Failure: schemas.Failure{Class: "nonsense"}, FirstAttemptAt: time.UnixMilli(-1)}
 	got := decode(t, pair(``), d.AppendHeaders(nil, []schemas.Header{{Key: "Consentd-Item-Count", Value: []byte("x")}})...)
 	if want := decode(t, pair(``)); got.ID != want.ID || got.Count != want.Count || !slices.Equal(got.Items, want.Items) {
 		t.Errorf("got %+v, want %+v", got, want)

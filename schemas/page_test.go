@@ -76,6 +76,7 @@ func TestMessagesPage_NamesAllHeadersAndClassesAndNoOthers(t *testing.T) {
 		schemas.HeaderSpecVersion, schemas.HeaderID, schemas.HeaderSource, schemas.HeaderType, schemas.HeaderSubject, schemas.HeaderTime,
 		schemas.HeaderErrorClass, schemas.HeaderError, schemas.HeaderErrcode, schemas.HeaderAttempt, schemas.HeaderFirstAttemptAt,
 		schemas.HeaderOrigin, schemas.HeaderRequestID, schemas.HeaderItemIndexes, schemas.HeaderItemCount, schemas.HeaderTruncated,
+		schemas.HeaderNotBefore, schemas.HeaderKey,
 	}
 	var classes []string
 	for _, class := range schemas.Classes() {

@@ -37,6 +37,28 @@ type Origin struct {
 
 func (o Origin) String() string { return string(o.append(nil)) }
 
+// ParseOrigin reads what String writes.
+func ParseOrigin(text string) (Origin, error) {
+	rest, offset, ok := cutLast(text, '/')
+	topic, partition, ok2 := cutLast(rest, '/')
+	p, err := strconv.ParseUint(partition, 10, 31)
+	n, err2 := strconv.ParseUint(offset, 10, 63)
+	o := Origin{Topic: topic, Partition: int32(p), Offset: int64(n)}
+	if !ok || !ok2 || topic == "" || err != nil || err2 != nil || o.String() != text {
+		return Origin{}, fmt.Errorf("%.140q: want topic/partition/offset", text)
+	}
+	return o, nil
+}
+
+// cutLast slices s around the last separator.
+func cutLast(s string, separator byte) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, separator)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[:i], s[i+1:], true
+}
+
 func (o Origin) append(dst []byte) []byte {
 	dst = append(dst, o.Topic...)
 	dst = append(dst, '/')

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -21,12 +24,6 @@ const (
 // MaxPairs is how many pairs the API takes in one call; with more it answers errcode 301060.
 const MaxPairs = 100
 
-// Corp is a corp that may be asked about, and where its access_token comes from.
-type Corp struct {
-	ID     string
-	Source TokenSource
-}
-
 // Pair is a staff member and a customer.
 type Pair struct {
 	OpenUserID, ExternalUserID string
@@ -39,11 +36,14 @@ type PairConsent struct {
 	schemas.Consent
 }
 
-// Client makes the calls. It is safe for concurrent use and starts no goroutines but those of net/http.
+// Client makes the calls. It is safe for concurrent use and starts no goroutines but those of net/http. What it keeps of an
+// idle corp is a few hundred bytes.
 type Client struct {
 	exchange *exchange
-	tokens   map[string]*tokenCache // by corp id; never changed
-	open     []byte                 // a single call's body up to its first pair
+	open     []byte // a single call's body up to its first pair
+
+	corps    atomic.Pointer[tokensByCorp]
+	setCorps sync.Mutex // held while corps is replaced
 }
 
 // New returns a client for the corps. A nil httpClient means NewHTTPClient; of any other the transport is used, but
@@ -54,39 +54,27 @@ func New(cfg Config, corps []Corp, httpClient *http.Client) (*Client, error) {
 	if httpClient == nil {
 		httpClient = NewHTTPClient()
 	}
-	c := &Client{exchange: newExchange(cfg, httpClient), tokens: make(map[string]*tokenCache, len(corps))}
+	c := &Client{exchange: newExchange(cfg, httpClient)}
+	c.corps.Store(&tokensByCorp{})
 	c.open, err = jsontext.AppendQuote([]byte("{"), cfg.ItemField)
 	if err != nil {
 		problems = append(problems, errors.New("item field: want valid UTF-8"))
 	}
 	c.open = append(c.open, ":["...)
-	for i, corp := range corps {
-		switch {
-		case corp.ID == "":
-			problems = append(problems, fmt.Errorf("corp %d: want an id", i))
-		case corp.Source == nil:
-			problems = append(problems, fmt.Errorf("corp %s: want a token source", corp.ID))
-		case c.tokens[corp.ID] != nil:
-			problems = append(problems, fmt.Errorf("corp %s stands twice: want each corp once", corp.ID))
-		default:
-			c.tokens[corp.ID] = newTokenCache(corp.Source)
-		}
-	}
+	problems = append(problems, c.SetCorps(corps))
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("wechat client: %w", err)
 	}
 	return c, nil
 }
 
-// Knows tells whether the client can ask about the corp.
-func (c *Client) Knows(corpID string) bool { return c.tokens[corpID] != nil }
-
 // Close closes idle connections. Calls in flight are not ended by it; their contexts do that.
 func (c *Client) Close() { c.exchange.http.CloseIdleConnections() }
 
 // CheckSingle asks for the consent of up to MaxPairs pairs of a corp. The reply comes in the API's order and may have
 // pairs that were not asked for, lack some that were, or name one twice; an entry without ids or word is left out. Errors
-// are *Error, or the context's when ctx ended. It blocks for at most three timeouts: the call, an access_token, the call.
+// are *Error, or the context's when ctx ended. It blocks for at most two exchanges and, before each, what a token takes: one
+// exchange, with a Suite up to six.
 func (c *Client) CheckSingle(ctx context.Context, corpID string, pairs []Pair) ([]PairConsent, error) {
 	var consents []PairConsent
 	err := c.ask(ctx, corpID, singlePath, c.singleBody(pairs), func(body []byte) (v verdict, err error) {
@@ -123,25 +111,31 @@ func (c *Client) CheckRoom(ctx context.Context, corpID, chatID string) ([]schema
 
 // ask makes the call, and once more with another access_token when the first was refused.
 func (c *Client) ask(ctx context.Context, corpID, path string, body []byte, decode decoder) error {
-	tokens := c.tokens[corpID]
-	if tokens == nil {
-		return failure(schemas.UnknownCorp, nil, "no access_token is configured for this corp: add it to corps")
+	tokens, err := c.tokens(corpID)
+	if err != nil {
+		return err
 	}
 	g, err := tokens.get(ctx)
 	if err != nil {
 		return err
 	}
-	err = c.exchange.post(ctx, path, g.token, body, decode)
-	if !tokenRefused(err) {
+	err = c.call(ctx, path, g, body, decode)
+	switch {
+	case hasErrcode(err, errcodeTokenInvalid, errcodeTokenExpired):
+	case hasErrcode(err, errcodeSuiteTokenInvalid, errcodeSuiteTokenExpired):
+		// Nothing says that a call can't fail so, too; then another access_token alone is of no use.
+		if s, ok := tokens.source.(suiteCorp); ok {
+			s.suspect(g)
+		}
+	default:
 		return err
 	}
 	if g, err = tokens.replace(ctx, g); err != nil {
 		return err
 	}
-	return c.exchange.post(ctx, path, g.token, body, decode)
+	return c.call(ctx, path, g, body, decode)
 }
 
-func tokenRefused(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Errcode == errcodeTokenInvalid || e.Errcode == errcodeTokenExpired)
+func (c *Client) call(ctx context.Context, path string, g *grant, body []byte, decode decoder) error {
+	return c.exchange.post(ctx, path+"?access_token="+url.QueryEscape(g.token), body, secrets{g.token}, decode)
 }

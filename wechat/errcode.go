@@ -12,6 +12,15 @@ const (
 	errcodeTokenExpired = 42001
 )
 
+// The errcodes after which another suite_access_token may help, and then another access_token.
+const (
+	errcodeSuiteTokenInvalid = 40082
+	errcodeSuiteTokenExpired = 42009
+)
+
+// errcodeTicketInvalid is answered when there may be a newer suite_ticket.
+const errcodeTicketInvalid = 40085
+
 // errcodeTooManyPairs is answered to a call with more pairs than the API takes.
 const errcodeTooManyPairs = 301060
 
@@ -26,6 +35,8 @@ type errcode struct {
 	retryAfter time.Duration
 	// perItem: it may be about single items of the call, so that the others succeed when they are asked for apart.
 	perItem bool
+	// allCorps: it is about the caller, so that the other corps of the token's provider fail alike.
+	allCorps bool
 }
 
 // unknownErrcode stands for all that are not in the table.
@@ -41,11 +52,11 @@ var errcodes = map[int]errcode{
 	-1:   {class: schemas.Transient, text: "the API is busy", hint: "nothing: it is tried again"},
 	6000: {class: schemas.Transient, text: "data version conflict", hint: "nothing: it is tried again"},
 
-	errcodeTokenInvalid: {class: schemas.Token, text: "access_token invalid", hint: "if it stays so after a new one was fetched, look for another program that fetches tokens of this corp"},
-	errcodeTokenExpired: {class: schemas.Token, text: "access_token expired", hint: "if it stays so after a new one was fetched, check who keeps the token fresh"},
-	40082:               {class: schemas.Token, text: "suite_access_token invalid", hint: "nothing at first: a new one is to be fetched; if it stays, check the suite's secret and ticket"},
-	42009:               {class: schemas.Token, text: "suite_access_token expired", hint: "nothing at first: a new one is to be fetched; if it stays, check the suite's ticket"},
-	40085:               {class: schemas.Token, text: "suite_ticket invalid or expired", hint: "check that WeCom's pushes arrive and the ticket file is written: a ticket lives for 30 minutes"},
+	errcodeTokenInvalid:      {class: schemas.Token, text: "access_token invalid", hint: "if it stays so after a new one was fetched, look for another program that fetches tokens of this corp"},
+	errcodeTokenExpired:      {class: schemas.Token, text: "access_token expired", hint: "if it stays so after a new one was fetched, check who keeps the token fresh"},
+	errcodeSuiteTokenInvalid: {class: schemas.Token, text: "suite_access_token invalid", hint: "nothing at first: a new one is to be fetched; if it stays, check the suite's secret and ticket"},
+	errcodeSuiteTokenExpired: {class: schemas.Token, text: "suite_access_token expired", hint: "nothing at first: a new one is to be fetched; if it stays, check the suite's ticket"},
+	errcodeTicketInvalid:     {class: schemas.Token, text: "suite_ticket invalid or expired", hint: "check that WeCom's pushes arrive and the ticket file is written: a ticket lives for 30 minutes", retryAfter: ticketPause},
 
 	40001:  stopped("wrong secret", "put this corp's right secret into its secret file"),
 	40091:  stopped("wrong secret", "put this corp's right secret into its secret file"),
@@ -92,8 +103,8 @@ var errcodes = map[int]errcode{
 	48002: stopped("no permission for this call", "have the corp grant the message archive's permission"),
 	48006: stopped("the permission was reclaimed", "have the corp grant the message archive's permission again"),
 
-	60020:  stopped("the caller's IP is not allowed", "add this machine's outgoing IP to the trusted IPs; it concerns all corps of this provider"),
-	301042: stopped("the caller's IP is not allowed", "add this machine's outgoing IP to the archive's IPs; it concerns all corps of this provider"),
+	60020:  allCorps(stopped("the caller's IP is not allowed", "add this machine's outgoing IP to the trusted IPs; it concerns all corps of this provider")),
+	301042: allCorps(stopped("the caller's IP is not allowed", "add this machine's outgoing IP to the archive's IPs; it concerns all corps of this provider")),
 
 	301052: stopped("the message archive expired", "have the corp renew the message archive"),
 	301053: stopped("the message archive is not enabled", "have the corp enable the message archive"),
@@ -123,5 +134,10 @@ func outOfScope(text, hint string) errcode {
 
 func perItem(e errcode) errcode {
 	e.perItem = true
+	return e
+}
+
+func allCorps(e errcode) errcode {
+	e.allCorps = true
 	return e
 }

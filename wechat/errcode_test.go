@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"consentd/schemas"
 )
@@ -26,6 +27,13 @@ var classesByCode = map[schemas.Class][]int{
 	schemas.RateLimited: {45009, 45033},
 }
 
+var (
+	// perItemCodes may be about single items of a call.
+	perItemCodes = slices.Concat(classesByCode[schemas.NotFound], classesByCode[schemas.OutOfScope], []int{40058, 40063, 40035, 301060})
+	// allCorpsCodes are about the caller's IP.
+	allCorpsCodes = []int{60020, 301042}
+)
+
 func TestErrcodes_EachHasItsClass(t *testing.T) {
 	t.Parallel()
 	count := 0
@@ -40,6 +48,15 @@ func TestErrcodes_EachHasItsClass(t *testing.T) {
 					e := mustFail(t, a.call(t.Context(), setup(t, answer(reply))))
 					if e.Class != class || e.Errcode != code || e.Unknown {
 						t.Errorf("got class %s, errcode %d, unknown %t: want %s, %d, false", e.Class, e.Errcode, e.Unknown, class, code)
+					}
+					if per, all := slices.Contains(perItemCodes, code), slices.Contains(allCorpsCodes, code); e.PerItem != per || e.AllCorps != all {
+						t.Errorf("per item %t, all corps %t: want %t, %t", e.PerItem, e.AllCorps, per, all)
+					}
+					if e.TooManyPairs != (code == 301060) {
+						t.Errorf("too many pairs %t", e.TooManyPairs)
+					}
+					if class == schemas.CorpStopped && e.RetryAfter != time.Minute {
+						t.Errorf("to be tried again in %s, want a minute", e.RetryAfter)
 					}
 					if !strings.HasSuffix(e.Message, "(the API says: said)") {
 						t.Errorf("message %q: want the API's own words in it", e.Message)

@@ -3,6 +3,7 @@ package wechat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"consentd/schemas"
@@ -22,10 +23,15 @@ type Error struct {
 	PerItem bool
 	// TooManyPairs: the API takes fewer in a call.
 	TooManyPairs bool
+	// AllCorps: it concerns every corp of the corp's provider (see Client.Provider), as with errcodes 60020 and 301042 and
+	// whenever a Suite's own token is not to be had. Where Class is CorpStopped all of them are best stopped, and one probed.
+	AllCorps bool
 	// RetryAfter is the shortest pause that is of use before the next try; 0: the caller's choice.
 	RetryAfter time.Duration
 
 	cause error
+	// ofSuite: the suite's tokenCache said so. It sees to the pause, for all corps of the suite.
+	ofSuite bool
 }
 
 func (e *Error) Error() string {
@@ -53,6 +59,13 @@ func failure(class schemas.Class, cause error, format string, args ...any) *Erro
 	return &Error{Class: class, cause: cause, Message: fmt.Sprintf(format, args...)}
 }
 
+// in is the same failure when the pause that is of use has become shorter.
+func (e *Error) in(wait time.Duration) *Error {
+	later := *e
+	later.RetryAfter = wait
+	return &later
+}
+
 // errcodeFailure is about a reply with an errcode other than 0.
 func errcodeFailure(code int, errmsg string) *Error {
 	meaning, known := errcodes[code]
@@ -61,7 +74,13 @@ func errcodeFailure(code int, errmsg string) *Error {
 	}
 	return &Error{
 		Class: meaning.class, Errcode: code, Unknown: !known, RetryAfter: meaning.retryAfter,
-		PerItem: meaning.perItem, TooManyPairs: code == errcodeTooManyPairs,
+		PerItem: meaning.perItem, TooManyPairs: code == errcodeTooManyPairs, AllCorps: meaning.allCorps,
 		Message: fmt.Sprintf("%s: %s (the API says: %s)", meaning.text, meaning.hint, errmsg),
 	}
+}
+
+// hasErrcode tells whether the API failed with one of the codes.
+func hasErrcode(err error, codes ...int) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains(codes, e.Errcode)
 }

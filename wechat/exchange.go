@@ -34,6 +34,7 @@ type exchange struct {
 	http    *http.Client
 	baseURL string
 	timeout time.Duration
+	where   string // what to check when something else answers
 }
 
 // newExchange uses the client without its redirects, which would carry the access_token elsewhere, and its cookies.
@@ -42,12 +43,13 @@ func newExchange(cfg Config, client *http.Client) *exchange {
 		http:    &http.Client{Transport: client.Transport, CheckRedirect: followNone},
 		baseURL: cfg.BaseURL,
 		timeout: cfg.Timeout,
+		where:   "the base URL",
 	}
 }
 
-func (x *exchange) post(ctx context.Context, path, token string, body []byte, decode decoder) error {
-	target := x.baseURL + path + "?access_token=" + url.QueryEscape(token)
-	return x.do(ctx, http.MethodPost, target, bytes.NewReader(body), secrets{token}, decode)
+// post sends to a path with its query.
+func (x *exchange) post(ctx context.Context, path string, body []byte, hide secrets, decode decoder) error {
+	return x.do(ctx, http.MethodPost, x.baseURL+path, bytes.NewReader(body), hide, decode)
 }
 
 func (x *exchange) get(ctx context.Context, path string, query url.Values, hide secrets, decode decoder) error {
@@ -61,8 +63,8 @@ func (x *exchange) do(
 	timed, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(timed, method, target, body)
-	if err != nil {
-		return failure(schemas.Rejected, nil, "no valid request: check the base URL")
+	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" { // net/http would print the scheme
+		return failure(schemas.Rejected, nil, "no valid request: check %s", x.where)
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
@@ -78,7 +80,7 @@ func (x *exchange) do(
 	n, err := buf.ReadFrom(io.LimitReader(resp.Body, MaxReplyBytes+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return statusFailure(resp)
+		return x.statusFailure(resp)
 	case err != nil:
 		return x.broken(ctx, "the reply broke off", err, hide)
 	case n > MaxReplyBytes:
@@ -105,7 +107,7 @@ func (x *exchange) broken(ctx context.Context, what string, err error, hide secr
 
 // statusFailure is about a reply whose HTTP status is not 200: it comes from something before the API, which answers its
 // own errors with 200.
-func statusFailure(resp *http.Response) *Error {
+func (x *exchange) statusFailure(resp *http.Response) *Error {
 	code := resp.StatusCode
 	switch {
 	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500:
@@ -113,10 +115,10 @@ func statusFailure(resp *http.Response) *Error {
 		e.RetryAfter = retryAfter(resp.Header)
 		return e
 	case code >= 400:
-		return failure(schemas.Rejected, nil, "HTTP status %d: check the base URL and the proxy", code)
+		return failure(schemas.Rejected, nil, "HTTP status %d: check %s and the proxy", code, x.where)
 	case code >= 300:
 		return failure(schemas.Transient, nil,
-			"HTTP status %d: a redirect, which is never followed: check the base URL and the proxy", code)
+			"HTTP status %d: a redirect, which is never followed: check %s and the proxy", code, x.where)
 	}
 	return failure(schemas.Transient, nil, "HTTP status %d: want 200", code)
 }
@@ -141,7 +143,7 @@ func (v verdict) failure(hide secrets) error {
 		return errcodeFailure(v.errcode, hide.clean(v.errmsg))
 	}
 	if v.warns() {
-		return failure(schemas.Rejected, nil, "the API could not read the call: check the item field (the API says: %s)",
+		return failure(schemas.Rejected, nil, "the API could not read the call: check the names of its fields, as the item field (the API says: %s)",
 			hide.clean(v.errmsg))
 	}
 	return nil

@@ -1,12 +1,16 @@
 package wechat
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"consentd/internal/handjson"
 )
 
 // maxForeignText bounds what of others' texts goes into an error, in bytes.
@@ -20,12 +24,7 @@ var userinfo = regexp.MustCompile(`//[^/@\s]+@`)
 
 // clean makes a text that others wrote fit for an error: one line, without secrets, not too long.
 func (s secrets) clean(text string) string {
-	for _, secret := range s {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[hidden]")
-			text = strings.ReplaceAll(text, url.QueryEscape(secret), "[hidden]")
-		}
-	}
+	text = s.hide(text)
 	text = userinfo.ReplaceAllString(text, "//[hidden]@")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -39,6 +38,23 @@ func (s secrets) clean(text string) string {
 			end--
 		}
 		text = text[:end]
+	}
+	return text
+}
+
+// hide replaces the secrets in each spelling in which they were sent, or may have been repeated. The longest go first:
+// one may be a part of another.
+func (s secrets) hide(text string) string {
+	var spellings []string
+	for _, secret := range s {
+		quoted := handjson.AppendString(nil, secret)
+		spellings = append(spellings, secret, url.QueryEscape(secret), url.PathEscape(secret), string(quoted[1:len(quoted)-1]))
+	}
+	slices.SortFunc(spellings, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, spelling := range spellings {
+		if spelling != "" {
+			text = strings.ReplaceAll(text, spelling, "[hidden]")
+		}
 	}
 	return text
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,9 +20,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	corpID       = "ww1"
-	canaryToken  = "canary+token/with=signs" // escaped in a URL
-	canarySecret = "canary secret&more"
+	corpID           = "ww1"
+	canaryToken      = "canary+token/with=signs" // escaped in a URL
+	canarySecret     = "canary secret&more"
+	canaryTicket     = "canary-ticket"
+	canaryCode       = "canary permanent&code"
+	canarySuiteToken = "canary+suite/token=1"
 )
 
 var onePair = []Pair{{"a", "wm1"}}
@@ -83,6 +89,29 @@ func setupGetToken(t testing.TB, baseURL string) *Client {
 	return c
 }
 
+// inProcess is a transport straight to the API of the test's making, without a network: for time that is virtual.
+func inProcess(api http.HandlerFunc) *http.Client {
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		api(w, r)
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		return w.Result(), nil
+	})}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func writeFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // answer replies to any call.
 func answer(reply string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, reply) }
@@ -115,6 +144,27 @@ func (s *source) Token(ctx context.Context) (string, time.Duration, error) {
 
 // echo is all that a request has which must not be passed on, as text and as it was sent.
 func echo(r *http.Request) string {
-	q := r.URL.Query()
-	return "bad " + q.Get("access_token") + " " + q.Get("corpsecret") + " " + r.URL.RawQuery
+	body, _ := io.ReadAll(r.Body)
+	var sent map[string]any
+	json.Unmarshal(body, &sent)
+	user, password, _ := r.BasicAuth()
+	words := []any{"bad", r.URL.RawQuery, r.URL.Path, r.Header.Get("Authorization"), user, password}
+	for _, values := range r.URL.Query() {
+		words = append(words, values[0])
+	}
+	for _, name := range []string{"suite_secret", "suite_ticket", "permanent_code"} {
+		words = append(words, sent[name])
+	}
+	return fmt.Sprintln(words...)
+}
+
+// wantNoCanary looks for secrets in every form of an error.
+func wantNoCanary(t testing.TB, err error) {
+	t.Helper()
+	e := mustFail(t, err)
+	for _, text := range []string{err.Error(), e.Message, fmt.Sprintf("%+v", err), fmt.Sprintf("%+v", *e)} {
+		if strings.Contains(text, "canary") || strings.Contains(text, "secret&more") {
+			t.Errorf("a secret is in %q", text)
+		}
+	}
 }

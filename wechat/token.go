@@ -12,33 +12,19 @@ import (
 )
 
 const (
-	// refreshAhead is how long before its end a token is replaced; a short-lived one, a tenth of its life before.
-	refreshAhead = 5 * time.Minute
 	// refreshPause is how long a valid token is used on after its replacement could not be had.
 	refreshPause = 10 * time.Second
-	// maxStoppedPause bounds the growing pause of a corp whose credentials are refused.
-	maxStoppedPause = time.Hour
-	// maxLife bounds what is believed of expires_in.
-	maxLife = 30 * 24 * time.Hour
+	// maxStoppedPause bounds the growing pause of a corp whose credentials are refused: it is how late a correction may be
+	// noticed.
+	maxStoppedPause = 10 * time.Minute
 	// fetchInterval and fetchBurst bound how often a corp's token is asked for: WeCom throttles these calls. The burst is
 	// for tokens that are refused early.
 	fetchInterval = time.Second
 	fetchBurst    = 5
-	// maxTokenBytes is WeCom's own limit.
-	maxTokenBytes = 512
 )
 
-// grant is one fetched token. Two grants differ even if their tokens are the same: what is replaced is the grant.
-type grant struct {
-	token     string
-	expiresAt time.Time // zero: when it is refused
-}
-
-func (g *grant) usable(now time.Time) bool {
-	return g != nil && (g.expiresAt.IsZero() || now.Before(g.expiresAt))
-}
-
-// tokenCache holds a corp's token and lets one of all who need another fetch it. It is safe for concurrent use.
+// tokenCache holds a token, of a corp or of a suite, and lets one of all who need another fetch it. It is safe for
+// concurrent use.
 type tokenCache struct {
 	source  TokenSource
 	fetches *rate.Limiter
@@ -49,9 +35,10 @@ type tokenCache struct {
 	// refreshAt is when to look for the next grant, ahead of the current one's end; zero: never.
 	refreshAt time.Time
 	// failed is why the last fetch brought nothing. Until notBefore it stands for the next ones too.
-	failed    error
+	failed    *Error
 	notBefore time.Time
-	pause     time.Duration
+	// pause is the least time from one try to the next since a credential was refused; 0: none was since the last success.
+	pause time.Duration
 }
 
 // flight is a fetch that is under way; its other fields are set when done is closed.
@@ -73,17 +60,22 @@ func (t *tokenCache) get(ctx context.Context) (*grant, error) {
 	for {
 		t.mu.Lock()
 		now := time.Now()
-		g, f := t.current, t.flight
-		if g.usable(now) && (f != nil || t.refreshAt.IsZero() || now.Before(t.refreshAt)) {
+		g, f, usable := t.current, t.flight, t.current.usable(now)
+		switch {
+		case usable && (f != nil || t.refreshAt.IsZero() || now.Before(t.refreshAt)):
 			t.mu.Unlock()
 			return g, nil
-		}
-		if f == nil {
-			f = &flight{done: make(chan struct{})}
-			t.flight = f
+		case f == nil:
+			mine, err := t.begin(now)
 			t.mu.Unlock()
-			t.fetch(ctx, f)
-			return f.grant, f.err
+			switch {
+			case err == nil:
+				t.fetch(ctx, mine)
+				return mine.grant, mine.err
+			case usable:
+				return g, nil
+			}
+			return nil, err
 		}
 		t.mu.Unlock()
 		select {
@@ -107,104 +99,89 @@ func (t *tokenCache) replace(ctx context.Context, refused *grant) (*grant, error
 	return t.get(ctx)
 }
 
+// drop gives up the current grant if it was fetched no later than the given time: the next one who asks fetches another.
+func (t *tokenCache) drop(fetchedAt time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current != nil && !t.current.fetchedAt.After(fetchedAt) {
+		t.current = nil
+	}
+}
+
+// begin starts a flight, which the caller has to fetch, unless it is too early. t.mu is held.
+func (t *tokenCache) begin(now time.Time) (*flight, error) {
+	switch {
+	case now.Before(t.notBefore):
+		return nil, t.failed.in(t.notBefore.Sub(now))
+	case t.fetches.AllowN(now, 1):
+	case t.failed != nil:
+		return nil, t.failed
+	default:
+		e := failure(schemas.Token, nil, "one token after the other is refused: the next is fetched in a second")
+		return nil, e.in(fetchInterval)
+	}
+	if t.pause > 0 {
+		// A try whose end nobody waits for may have been one more wrong secret.
+		t.notBefore = now.Add(t.pause)
+	}
+	t.flight = &flight{done: make(chan struct{})}
+	return t.flight, nil
+}
+
 // fetch asks the source, stores what it says and ends the flight.
 func (t *tokenCache) fetch(ctx context.Context, f *flight) {
 	g, err := t.ask(ctx)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch old := t.current; {
+	var e *Error
+	switch {
 	case err == nil:
-		t.current, t.refreshAt = g, g.refreshAt(now)
-		t.failed, t.pause, t.notBefore = nil, 0, time.Time{}
-	case ctx.Err() != nil:
-		f.abandoned = true
-	default:
-		err = t.hold(err, now)
-		if old.usable(now) { // unless it was refused meanwhile
+		t.current, t.refreshAt = g, g.refreshAt()
+		t.failed, t.notBefore, t.pause = nil, time.Time{}, 0
+	case errors.As(err, &e):
+		err = t.hold(e, now)
+		if t.current.usable(now) { // it was not refused meanwhile
 			t.refreshAt = now.Add(refreshPause)
-			g, err = old, nil
+			g, err = t.current, nil
 		}
+	default:
+		f.abandoned = true
 	}
 	f.grant, f.err = g, err
 	t.flight = nil
 	close(f.done)
 }
 
-// hold keeps the failure for as long as asking again is of no use, and returns it. Where credentials are refused that
-// grows with each try.
-func (t *tokenCache) hold(err error, now time.Time) error {
-	var e *Error
-	if now.Before(t.notBefore) || !errors.As(err, &e) {
-		return err
-	}
-	held := *e
-	if held.Class == schemas.CorpStopped {
-		held.RetryAfter = max(stoppedPause, min(2*t.pause, maxStoppedPause))
-	}
-	t.failed, t.pause, t.notBefore = &held, held.RetryAfter, now.Add(held.RetryAfter)
-	return &held
-}
-
-// ask returns what the source has, or the last failure while it is too early to ask again.
-func (t *tokenCache) ask(ctx context.Context) (*grant, error) {
-	t.mu.Lock()
-	failed, early := t.failed, time.Now().Before(t.notBefore)
-	t.mu.Unlock()
-	switch {
-	case early:
-		return nil, failed
-	case t.fetches.Allow():
-	case failed != nil:
-		return nil, failed
-	default:
-		e := failure(schemas.Token, nil, "the API refuses one access_token after the other: the next is fetched in a second")
-		e.RetryAfter = fetchInterval
-		return nil, e
-	}
-	token, life, err := t.source.Token(ctx)
-	if err != nil {
-		return nil, sourceFailure(ctx, err)
-	}
-	if !validToken(token) {
-		return nil, failure(schemas.Token, nil,
-			"the token source gave no access_token: want 1 to %d printable characters without spaces", maxTokenBytes)
-	}
-	g := &grant{token: token}
-	if life > 0 {
-		g.expiresAt = time.Now().Add(min(life, maxLife))
-	}
-	return g, nil
-}
-
-// refreshAt is when to replace a grant that was just fetched.
-func (g *grant) refreshAt(now time.Time) time.Time {
-	if g.expiresAt.IsZero() {
-		return time.Time{}
-	}
-	return g.expiresAt.Add(-min(refreshAhead, g.expiresAt.Sub(now)/10))
-}
-
-// sourceFailure makes what a source says an *Error, but for the end of the context.
-func sourceFailure(ctx context.Context, err error) error {
-	var e *Error
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &e):
-		return e
-	}
-	return failure(schemas.Token, err, "the token source has no access_token: %s", secrets{}.cleanError(err))
-}
-
-func validToken(token string) bool {
-	if token == "" || len(token) > maxTokenBytes {
-		return false
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return false
+// hold keeps a failure for as long as asking again is of no use, and returns it with that pause. Once a credential was
+// refused the pause grows with each refusal, and whatever else goes wrong does not shorten it. t.mu is held.
+func (t *tokenCache) hold(e *Error, now time.Time) *Error {
+	if !e.ofSuite {
+		if e.Class == schemas.CorpStopped {
+			t.pause = max(stoppedPause, min(2*t.pause, maxStoppedPause))
 		}
+		e = e.in(max(e.RetryAfter, t.pause))
+		t.notBefore = now.Add(e.RetryAfter)
 	}
-	return true
+	t.failed = e
+	return e
+}
+
+// ask returns what the source has. An error is an *Error, or the context's when that ended before the source had found
+// anything.
+func (t *tokenCache) ask(ctx context.Context) (*grant, error) {
+	token, life, err := t.source.Token(ctx)
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return nil, e
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, failure(schemas.Token, err, "the token source has no access_token: %s", secrets{}.cleanError(err))
+	case !validToken(token):
+		return nil, failure(schemas.Token, nil,
+			"the token source gave no token: want 1 to %d printable characters without spaces", maxTokenBytes)
+	}
+	return newGrant(token, life, time.Now()), nil
 }

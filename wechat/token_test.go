@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,20 +130,56 @@ func TestRefusedToken_FiftyCallsFetchOnce(t *testing.T) {
 	}
 }
 
+func TestFirstToken_FiftyCallsFetchOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := &source{token: func(context.Context, int64) (string, time.Duration, error) {
+			<-release
+			return "t1", time.Hour, nil
+		}}
+		c, err := New(Config{}, []Corp{{corpID, s}}, inProcess(answer(pairReply)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() {
+				if err := asks[0].call(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		calls.Wait()
+		if n := s.asked.Load(); n != 1 {
+			t.Errorf("%d fetches, want 1", n)
+		}
+	})
+}
+
 func TestTokenCache_ReplacesAheadOfTheEnd(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ life, good time.Duration }{
-		{2 * time.Hour, 115 * time.Minute},
-		{50 * time.Minute, 45 * time.Minute},
-		{100 * time.Second, 90 * time.Second},
+	for _, tt := range []struct{ life, earliest, latest time.Duration }{
+		{2 * time.Hour, 103 * time.Minute, 115 * time.Minute},
+		{50 * time.Minute, 40 * time.Minute, 45 * time.Minute},
+		{100 * time.Second, 80 * time.Second, 90 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newTokenCache(numbered(tt.life))
-			mustGet(t, c, "t1")
-			time.Sleep(tt.good - time.Millisecond)
-			mustGet(t, c, "t1")
-			time.Sleep(time.Millisecond)
-			mustGet(t, c, "t2")
+			at := make(map[time.Duration]bool)
+			for range 20 {
+				c := newTokenCache(numbered(tt.life))
+				first := mustGet(t, c, "t1")
+				time.Sleep(tt.earliest - time.Millisecond)
+				mustGet(t, c, "t1")
+				at[c.refreshAt.Sub(first.fetchedAt)] = true
+				time.Sleep(tt.latest - tt.earliest + time.Millisecond)
+				mustGet(t, c, "t2")
+			}
+			if len(at) < 15 {
+				t.Errorf("20 tokens are replaced at %d times: want them apart", len(at))
+			}
 		})
 	}
 }
@@ -300,29 +337,129 @@ func TestTokenCache_WhoWaitsMayGiveUp(t *testing.T) {
 	})
 }
 
+func wrongSecret() error { return errcodeFailure(40001, "invalid secret") }
+
 func TestTokenCache_NeverLoopsOnAWrongSecret(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &source{token: func(context.Context, int64) (string, time.Duration, error) {
-			return "", 0, errcodeFailure(40001, "invalid secret")
-		}}
+		s := &source{token: func(context.Context, int64) (string, time.Duration, error) { return "", 0, wrongSecret() }}
 		c := newTokenCache(s)
 		start := time.Now()
 		var at []time.Duration
-		for seen := int64(0); time.Since(start) < 3*time.Hour; time.Sleep(time.Second) {
+		var next time.Time // as the last error said
+		for seen := int64(0); time.Since(start) < time.Hour; time.Sleep(time.Second) {
 			_, err := c.get(t.Context())
-			if e := mustFail(t, err); e.Class != schemas.CorpStopped || e.Errcode != 40001 || e.RetryAfter < time.Minute {
-				t.Fatalf("got %v, pause %s", e, e.RetryAfter)
+			e := mustFail(t, err)
+			if e.Class != schemas.CorpStopped || e.Errcode != 40001 {
+				t.Fatalf("got %v, want corp_stopped", e)
 			}
 			if n := s.asked.Load(); n != seen {
-				seen = n
+				if seen = n; next.After(time.Now()) {
+					t.Errorf("asked %s before the time", time.Until(next))
+				}
 				at = append(at, time.Since(start))
+				next = time.Now().Add(e.RetryAfter)
+			}
+			if !time.Now().Add(e.RetryAfter).Equal(next) {
+				t.Fatalf("to be tried again in %s, want %s", e.RetryAfter, time.Until(next))
 			}
 		}
 		m := time.Minute
-		want := []time.Duration{0, 1 * m, 3 * m, 7 * m, 15 * m, 31 * m, 63 * m, 123 * m}
-		if fmt.Sprint(at) != fmt.Sprint(want) {
+		want := []time.Duration{0, 1 * m, 3 * m, 7 * m, 15 * m, 25 * m, 35 * m, 45 * m, 55 * m}
+		if !slices.Equal(at, want) {
 			t.Errorf("asked at %v, want %v", at, want)
+		}
+	})
+}
+
+func TestTokenCache_ATryThatWasGivenUpCountsAfterARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{token: func(ctx context.Context, n int64) (string, time.Duration, error) {
+			if n == 1 {
+				return "", 0, wrongSecret()
+			}
+			<-ctx.Done() // the secret is on its way
+			return "", 0, ctx.Err()
+		}}
+		c := newTokenCache(s)
+		for range 60 * 60 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if g, err := c.get(ctx); err == nil {
+				t.Fatalf("got %v", g)
+			}
+			cancel()
+			time.Sleep(time.Second)
+		}
+		if n := s.asked.Load(); n > 61 {
+			t.Errorf("asked %d times in an hour: want at most once a minute", n)
+		}
+	})
+}
+
+func TestTokenCache_ARefusalCountsThoughItsCallerGaveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &source{token: func(context.Context, int64) (string, time.Duration, error) {
+			cancel()
+			return "", 0, wrongSecret()
+		}}
+		c := newTokenCache(s)
+		for _, ctx := range []context.Context{ctx, t.Context()} {
+			_, err := c.get(ctx)
+			if e := mustFail(t, err); e.Errcode != 40001 || s.asked.Load() != 1 {
+				t.Errorf("got %v after %d fetches, want the refusal after one", e, s.asked.Load())
+			}
+		}
+	})
+}
+
+func TestTokenCache_AGoodTokenOutlivesARefusedSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{token: func(_ context.Context, n int64) (string, time.Duration, error) {
+			if n > 1 {
+				return "", 0, wrongSecret()
+			}
+			return "t1", time.Hour, nil
+		}}
+		c := newTokenCache(s)
+		for range 60 * 60 {
+			mustGet(t, c, "t1")
+			time.Sleep(time.Second)
+		}
+		if n := s.asked.Load(); n < 3 || n > 6 {
+			t.Errorf("%d fetches: want the first, and few in the last 6 to 12 minutes", n)
+		}
+		_, err := c.get(t.Context())
+		if e := mustFail(t, err); e.Class != schemas.CorpStopped {
+			t.Errorf("got %v, want corp_stopped as the token has ended", e)
+		}
+	})
+}
+
+func TestTokenCache_ASuccessEndsThePause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{token: func(_ context.Context, n int64) (string, time.Duration, error) {
+			if n != 4 {
+				return "", 0, wrongSecret()
+			}
+			return "t4", 0, nil
+		}}
+		c := newTokenCache(s)
+		for _, pause := range []time.Duration{1, 2, 4} {
+			_, err := c.get(t.Context())
+			if e := mustFail(t, err); e.RetryAfter != pause*time.Minute {
+				t.Fatalf("pause %s, want %dm", e.RetryAfter, pause)
+			}
+			time.Sleep(pause * time.Minute)
+		}
+		g := mustGet(t, c, "t4")
+		_, err := c.replace(t.Context(), g)
+		if e := mustFail(t, err); e.RetryAfter != time.Minute {
+			t.Errorf("pause %s after a success, want a minute again", e.RetryAfter)
 		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,22 +18,29 @@ import (
 )
 
 func benchCommand() *cobra.Command {
-	o := bench.Options{Items: 300_000, Corps: 20, Conversations: 100_000, Delay: 20 * time.Millisecond}
+	o := bench.Options{Workload: "steady", Delay: 20 * time.Millisecond}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the daemon: items a second, CPU, memory, calls",
-		Long: `Measure the daemon on the workload "steady": known conversations, nothing changed, flat single requests keyed by corp id.
-Broker, simulated WeCom and load run in other processes, so that CPU time and memory are the daemon's alone, its start and
-the restoring of the status included. In the same run the floor is measured: bare kafka-go that moves the same records in
-and as many out, with no JSON and no API.
+		Long: `Measure the daemon on a workload. Broker, simulated WeCom and load run in other processes, so that CPU time and memory are
+the daemon's alone, its start and the restoring of the status included.
+
+  steady  known conversations, nothing changed, flat single requests keyed by corp id. In the same run the floor is
+          measured: bare kafka-go that moves the same records in and as many out, with no JSON and no API
+  sick    what three corps in trouble cost the others: for how long those wait for an answer, alone and beside them
+  outage  requests wait while the API is down: the daemon's memory, and what happens afterwards
+  quota   many corps under the calls a minute that WeCom allows: the time beside the ideal one
 
 Without --brokers an embedded broker is started. Topics with a name of their own are created and left behind.`,
 		Example: "  consentd bench --brokers localhost:9092\n  consentd bench --rate 5000 --corps 1 --items 100000",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Items < 1 || o.Corps < 1 || o.Conversations < 1 || o.Rate < 0 {
-				return &usageError{errors.New("--items, --corps and --conversations must be 1 or more, --rate 0 or more")}
+			if !slices.Contains(bench.Workloads(), o.Workload) {
+				return &usageError{fmt.Errorf("--workload %s: want one of %s", o.Workload, strings.Join(bench.Workloads(), ", "))}
+			}
+			if min(o.Items, o.Corps, o.Conversations, o.Rate) < 0 || o.Outage < 0 {
+				return &usageError{errors.New("--items, --corps, --conversations, --rate and --outage must not be negative")}
 			}
 			report, err := bench.Run(cmd.Context(), o, func(s string) { cmd.PrintErrln(s) })
 			if err != nil {
@@ -44,10 +53,13 @@ Without --brokers an embedded broker is started. Topics with a name of their own
 		},
 	}
 	cmd.Flags().StringSliceVar(&o.Brokers, "brokers", nil, "measure on the cluster at `HOST:PORT,…` instead of an embedded broker")
-	cmd.Flags().IntVar(&o.Items, "items", o.Items, "ask for `N` items")
+	cmd.Flags().StringVar(&o.Workload, "workload", o.Workload, "measure `NAME`: "+strings.Join(bench.Workloads(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("workload", cobra.FixedCompletions(bench.Workloads(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().IntVar(&o.Items, "items", o.Items, "ask for `N` items; 0: what the workload is meant for, as with the next three")
 	cmd.Flags().IntVar(&o.Corps, "corps", o.Corps, "of `N` corps")
-	cmd.Flags().IntVar(&o.Conversations, "conversations", o.Conversations, "with `N` conversations, known before")
-	cmd.Flags().IntVar(&o.Rate, "rate", o.Rate, "submit `N` requests a second while the daemon runs; 0: all wait before it starts")
+	cmd.Flags().IntVar(&o.Conversations, "conversations", o.Conversations, "with `N` conversations")
+	cmd.Flags().IntVar(&o.Rate, "rate", o.Rate, "submit `N` requests a second while the daemon runs, instead of all before it starts")
+	cmd.Flags().DurationVar(&o.Outage, "outage", o.Outage, "let the outage last for `DURATION`; 0: 10 minutes")
 	cmd.Flags().DurationVar(&o.Delay, "delay", o.Delay, "let the simulated WeCom take `DURATION` for a call")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -64,7 +76,7 @@ func benchPartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := daemon.Run(cmd.Context(), cfg, newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
+			if err := daemon.Run(cmd.Context(), cfg, reload(path), newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 				return err
 			}
 			return bench.PrintUsage(cmd.OutOrStdout(), 0)

@@ -248,14 +248,16 @@ func (w *world) wantStatus(events []event) {
 // wantAllCommitted wants the group's offsets at the end of the request topic.
 func (w *world) wantAllCommitted() {
 	w.t.Helper()
-	ends := make(map[int32]int64)
-	for _, r := range kafkatest.ReadAll(w.t, w.broker.Addr(), w.topics.requests) {
-		ends[r.Partition] = r.Offset + 1
-	}
-	committed := kafkatest.CommittedOffsets(w.t, w.broker.Addr(), w.topics.requests, w.topics.requests)
-	maps.DeleteFunc(committed, func(_ int32, offset int64) bool { return offset == 0 })
-	if !maps.Equal(committed, ends) {
-		w.t.Errorf("committed offsets %v, the topic ends at %v", committed, ends)
+	for _, topic := range append(w.retryTopics(), w.topics.requests) {
+		ends := make(map[int32]int64)
+		for _, r := range kafkatest.ReadAll(w.t, w.broker.Addr(), topic) {
+			ends[r.Partition] = r.Offset + 1
+		}
+		committed := kafkatest.CommittedOffsets(w.t, w.broker.Addr(), w.topics.requests, topic)
+		maps.DeleteFunc(committed, func(_ int32, offset int64) bool { return offset == 0 })
+		if !maps.Equal(committed, ends) {
+			w.t.Errorf("committed offsets of %s %v, the topic ends at %v", topic, committed, ends)
+		}
 	}
 }
 
@@ -619,11 +621,24 @@ func TestSecrets_AreNowhereWhenEverythingFails(t *testing.T) {
 		classes[e.CorpID] = e.Error.Class
 	}
 	d.stop()
-	want := map[string]string{
-		"ww1": "transient", "ww2": "transient", "ww3": "corp_stopped", "wwwrong": "corp_stopped", "wwstatic": "token", "wwfile": "token", "wwunknown": "unknown_corp",
+	parked := make(map[string]string)
+	for _, topic := range w.retryTopics() {
+		for _, r := range kafkatest.ReadAll(t, b.Addr(), topic) {
+			parked[string(r.Key)] = header(r, schemas.HeaderErrorClass)
+		}
 	}
+	want := map[string]string{
+		"ww1": "transient", "ww2": "transient", "ww3": "corp_stopped", "wwwrong": "corp_stopped", "wwstatic": "token", "wwfile": "token",
+	}
+	if !maps.Equal(parked, want) {
+		t.Errorf("parked as %v, want %v", parked, want)
+	}
+	for corp := range want {
+		want[corp] = "expired"
+	}
+	want["wwunknown"] = "unknown_corp"
 	if !maps.Equal(classes, want) {
-		t.Errorf("classes %v, want %v", classes, want)
+		t.Errorf("failed as %v, want %v", classes, want)
 	}
 	if n := len(kafkatest.ReadAll(t, b.Addr(), w.topics.deadLetters)); n != len(corps) {
 		t.Errorf("%d dead letters, want %d", n, len(corps))

@@ -33,7 +33,7 @@ Every key of the configuration is also an environment variable; without --config
 			for _, w := range warnings {
 				log.Warn().Msg(w)
 			}
-			if err := daemon.Run(cmd.Context(), cfg, log); err != nil {
+			if err := daemon.Run(cmd.Context(), cfg, reload(path), log); err != nil {
 				return err
 			}
 			log.Info().Msg("stopped: drained and left the group")
@@ -42,6 +42,14 @@ Every key of the configuration is also an environment variable; without --config
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// reload loads the configuration again.
+func reload(path string) daemon.Reload {
+	return func() (config.Config, error) {
+		cfg, _, err := config.Load(path, os.Environ())
+		return cfg, err
+	}
 }
 
 func configFlag(cmd *cobra.Command, path *string) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,7 +46,7 @@ const (
 type world struct {
 	t      testing.TB
 	broker *kafkatest.Broker
-	topics struct{ requests, results, status, deadLetters string }
+	topics struct{ requests, results, status, retry, deadLetters string }
 	sim    *wechattest.Simulator
 	config string // the file
 	logs   []*lockedBuffer
@@ -58,11 +59,15 @@ func setup(t testing.TB, b *kafkatest.Broker, o wechattest.Options) *world {
 	w.topics.requests = b.Topic(t, "requests")
 	w.topics.results = b.Topic(t, "results")
 	w.topics.status = b.Topic(t, "status")
+	w.topics.retry = b.Topic(t, "retry")
 	w.topics.deadLetters = b.Topic(t, "dead-letters")
 	large := map[string]string{"max.message.bytes": "2097152"}
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.requests, 6, large)
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.results, 4, nil)
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.status, 5, kafkatest.CompactedTopic())
+	for _, topic := range w.retryTopics() {
+		kafkatest.CreateTopic(t, b.Addr(), topic, 5, large)
+	}
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.deadLetters, 3, large)
 	o.Corps = map[string]string{"ww1": canary, "ww2": canary, "ww3": canary}
 	w.sim = wechattest.New(o)
@@ -73,6 +78,17 @@ func setup(t testing.TB, b *kafkatest.Broker, o wechattest.Options) *world {
 	return w
 }
 
+// The delays of the retry topics, short for tests.
+var retryDelays = []string{"1s", "2s"}
+
+func (w *world) retryTopics() []string {
+	var topics []string
+	for _, delay := range retryDelays {
+		topics = append(topics, w.topics.retry+"-"+delay)
+	}
+	return topics
+}
+
 func (w *world) configure(baseURL string, corps ...string) {
 	w.t.Helper()
 	dir := w.t.TempDir()
@@ -80,14 +96,14 @@ func (w *world) configure(baseURL string, corps ...string) {
 	w.write(secret, canary+"\n")
 	var y strings.Builder
 	fmt.Fprintf(&y, "kafka: {brokers: [%q]}\n", w.broker.Addr())
-	fmt.Fprintf(&y, "topics: {requests: %s, results: %s, status: %s, dead_letters: %s}\n",
-		w.topics.requests, w.topics.results, w.topics.status, w.topics.deadLetters)
+	fmt.Fprintf(&y, "topics: {requests: %s, results: %s, status: %s, retry_prefix: %s, dead_letters: %s}\n",
+		w.topics.requests, w.topics.results, w.topics.status, w.topics.retry, w.topics.deadLetters)
 	fmt.Fprintf(&y, "consumer: {group: %s, drain_timeout: %s, session_timeout: %s, rebalance_timeout: %s, heartbeat_interval: 100ms}\n",
 		w.topics.requests, drainTimeout, sessionTimeout, sessionTimeout)
 	fmt.Fprintf(&y, "wechat: {base_url: %q}\n", baseURL)
 	// With the race detector, and other tests beside it, the daemon takes longer to gather a batch.
 	fmt.Fprintf(&y, "batch: {linger: 100ms}\n")
-	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s}\n")
+	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s, max_age: 10s, delays: [%s]}\n", strings.Join(retryDelays, ", "))
 	y.WriteString("corps:\n")
 	for _, c := range corps {
 		fmt.Fprintf(&y, "  - {corp_id: %s, token: {source: gettoken, secret_file: %q}}\n", c, secret)
@@ -109,7 +125,7 @@ func (w *world) searchCanary() {
 	for i, l := range w.logs {
 		texts[fmt.Sprintf("log of daemon %d", i)] = l.Bytes()
 	}
-	for _, topic := range []string{w.topics.results, w.topics.status, w.topics.deadLetters} {
+	for _, topic := range append(w.retryTopics(), w.topics.results, w.topics.status, w.topics.deadLetters) {
 		for _, r := range readAll(w.t, w.broker.Addr(), topic) {
 			texts[fmt.Sprintf("%s/%d/%d", topic, r.Partition, r.Offset)] = fmt.Appendf(nil, "%s %s %s", r.Key, r.Value, r.Headers)
 		}
@@ -136,11 +152,17 @@ func (withContext) Context() context.Context { return context.Background() }
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+	// written has a value when something was written since awaitLog looked.
+	written chan struct{}
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	select {
+	case b.written <- struct{}{}:
+	default:
+	}
 	return b.b.Write(p)
 }
 
@@ -166,7 +188,7 @@ func command(t testing.TB, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(self, args...), log: &lockedBuffer{}, exited: make(chan struct{})}
+	p := &process{t: t, cmd: exec.Command(self, args...), log: &lockedBuffer{written: make(chan struct{}, 1)}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -192,6 +214,24 @@ func (w *world) start() *process {
 	p := command(w.t, "run", "--config", w.config)
 	w.logs = append(w.logs, p.log)
 	return p
+}
+
+// awaitLog returns when all texts stand in one line of the log.
+func (p *process) awaitLog(texts ...string) {
+	p.t.Helper()
+	timeout := time.After(time.Minute)
+	for {
+		for line := range strings.Lines(string(p.log.Bytes())) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				return
+			}
+		}
+		select {
+		case <-p.log.written:
+		case <-timeout:
+			p.t.Fatalf("no line with %q in the log:\n%s", texts, p.log.Bytes())
+		}
+	}
 }
 
 // wait returns the exit code, when the process has ended.

@@ -1,7 +1,10 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,6 +21,11 @@ type answers struct {
 	first, last time.Time     // since mark
 	moved       chan struct{} // has a value when the count moved since await looked
 	ended       chan error
+
+	// sent has when each request was asked, took how long its answer took, by its number; they are kept when timed.
+	timed bool
+	sent  []time.Time
+	took  []time.Duration
 }
 
 // followAnswers counts the results topic from its start until ctx ends.
@@ -35,26 +43,71 @@ func followAnswers(ctx context.Context, cluster *broker.Cluster, topic string) *
 	return a
 }
 
-func (a *answers) take(_ context.Context, f *broker.Fetched) error {
-	n := 0
-	for i := range f.Records {
-		eventType, _ := schemas.LastHeader(f.Records[i].Headers, schemas.HeaderType)
-		if t := string(eventType); t == schemas.TypeChecked || t == schemas.TypeFailed {
-			n++
-		}
-	}
+// asked notes that requests are about to be published.
+func (a *answers) asked(first, end int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.count += n
+	if !a.timed {
+		return
+	}
+	for range end - len(a.sent) {
+		a.sent, a.took = append(a.sent, time.Time{}), append(a.took, 0)
+	}
+	now := time.Now()
+	for i := first; i < end; i++ {
+		a.sent[i] = now
+	}
+}
+
+func (a *answers) take(_ context.Context, f *broker.Fetched) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.last = time.Now()
 	if a.first.IsZero() {
 		a.first = a.last
+	}
+	for i := range f.Records {
+		eventType, _ := schemas.LastHeader(f.Records[i].Headers, schemas.HeaderType)
+		if t := string(eventType); t != schemas.TypeChecked && t != schemas.TypeFailed {
+			continue
+		}
+		a.count++
+		if a.timed {
+			if n := number(f.Records[i].Value); n < len(a.sent) {
+				a.took[n] = a.last.Sub(a.sent[n])
+			}
+		}
 	}
 	select {
 	case a.moved <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// number is that of the request that an event answers.
+func number(event []byte) int {
+	_, rest, _ := bytes.Cut(event, []byte(`"request":{"id":"`+requestID))
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	n, err := strconv.Atoi(string(text))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// p99 is what 99 of 100 of the requests that are meant took at most.
+func (a *answers) p99(first, end int, meant func(n int) bool) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var took []time.Duration
+	for n := first; n < end; n++ {
+		if meant(n) {
+			took = append(took, a.took[n])
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
 }
 
 // mark begins to take the time at the next answer.
@@ -64,11 +117,18 @@ func (a *answers) mark() {
 	a.first = time.Time{}
 }
 
-// took is the time from the first answer since mark to the last.
-func (a *answers) took() time.Duration {
+// between is the time from the first answer since mark to the last.
+func (a *answers) between() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.last.Sub(a.first)
+}
+
+// soFar is how many answers there are in all.
+func (a *answers) soFar() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.count
 }
 
 // await returns when there are n answers in all.

@@ -1,84 +1,103 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"consentd/internal/broker"
+	"consentd/schemas"
 	"consentd/wechat/wechattest"
 )
 
 // Options say what is measured.
 type Options struct {
+	// Workload is one of Workloads.
+	Workload string
 	// Brokers is the cluster; empty: an embedded broker in a process of its own.
 	Brokers []string
-	// Items is how many flat single requests are asked, of Corps corps, round robin.
+	// Items is how many pairs are asked for, of Corps corps, round robin.
 	Items, Corps int
-	// Conversations is how many there are. All are known before the measured part, and nothing changes.
+	// Conversations is how many there are.
 	Conversations int
 	// Rate is how many requests a second are submitted while the daemon runs; 0: all wait before it starts.
 	Rate int
 	// Delay is how long the simulated API takes for a call.
 	Delay time.Duration
+	// Outage is how long the API is down in the workload of that name.
+	Outage time.Duration
 }
 
-// Report is what was measured, of the daemon alone.
-type Report struct {
-	Workload   string  `json:"workload"`
-	Broker     string  `json:"broker"`
-	Items      int     `json:"items"`
-	Corps      int     `json:"corps"`
-	Rate       int     `json:"rate,omitempty"`
-	ItemsPerS  float64 `json:"items_per_second"`
-	CPUPerItem float64 `json:"cpu_us_per_item"`
-	// AllocsPerItem counts objects on the heap.
-	AllocsPerItem float64 `json:"allocs_per_item"`
-	PeakRSSMB     float64 `json:"peak_rss_mb"`
-	Calls         int     `json:"calls"`
-	// CallsOverIdeal is 1 when every call is full.
-	CallsOverIdeal float64 `json:"calls_over_ideal"`
-	// Floor is bare kafka-go moving the same records; nil when a rate is set.
-	Floor *FloorReport `json:"floor,omitempty"`
+// Report is what was measured.
+type Report interface {
+	// Print writes it for people; as JSON it has the same figures.
+	Print(out io.Writer) error
 }
 
-// FloorReport is the same of the floor.
-type FloorReport struct {
-	ItemsPerS     float64 `json:"items_per_second"`
-	CPUPerItem    float64 `json:"cpu_us_per_item"`
-	AllocsPerItem float64 `json:"allocs_per_item"`
-	PeakRSSMB     float64 `json:"peak_rss_mb"`
+// workload is one thing to measure.
+type workload struct {
+	defaults Options // for options that are zero
+	// callsPerMinute is what the daemon is allowed, overall and a corp.
+	callsPerMinute int
+	delays         []string // of retries
+	measure        func(context.Context, *run) (Report, error)
 }
+
+// unpaced is as many calls a minute as the configuration allows: what the program can do is to be seen, not what the API
+// allows.
+const unpaced = 100_000_000
+
+var workloads = map[string]workload{
+	"steady": {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, steady},
+	"sick":   {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, unpaced, []string{"5s", "10s", "30s"}, sick},
+	"outage": {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, unpaced, []string{"1m"}, outage},
+	"quota":  {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, quotaCallsPerMinute, []string{"1m"}, quota},
+}
+
+// Workloads returns the names of what can be measured.
+func Workloads() []string { return slices.Sorted(maps.Keys(workloads)) }
 
 const (
 	partitions = 8
 	pairsACall = 100
-	secret     = "bench" // the simulated API's, for every corp
+	secret     = "bench"  // the simulated API's, for every corp
+	requestID  = "bench-" // and its number
 )
 
-// Run measures the steady workload. say is told what it is doing.
+// Run measures a workload. say is told what it is doing.
 func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
+	w, ok := workloads[o.Workload]
+	if !ok {
+		return nil, fmt.Errorf("no workload %q: want one of %s", o.Workload, strings.Join(Workloads(), ", "))
+	}
+	o.Items, o.Corps = cmp.Or(o.Items, w.defaults.Items), cmp.Or(o.Corps, w.defaults.Corps)
+	o.Conversations = cmp.Or(o.Conversations, w.defaults.Conversations)
+	o.Rate, o.Outage = cmp.Or(o.Rate, w.defaults.Rate), cmp.Or(o.Outage, w.defaults.Outage)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the processes that are left
-	b := &run{options: o, say: say}
+	b := &run{options: o, say: say, corps: o.Corps, delays: w.delays}
 	dir, err := os.MkdirTemp("", "consentd-bench-")
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	if err := b.prepare(ctx, dir); err != nil {
-		return Report{}, err
+	if err := b.prepare(ctx, dir, w.callsPerMinute); err != nil {
+		return nil, err
 	}
 	defer b.cluster.Close()
-	return b.measure(ctx)
+	return w.measure(ctx, b)
 }
 
 // run is one run of the benchmark.
@@ -91,12 +110,14 @@ type run struct {
 	prefix    string // of the topics' names
 	cluster   *broker.Cluster
 	answers   *answers
+	corps     int // that are asked about
+	delays    []string
 }
 
 func (b *run) topic(name string) string { return b.prefix + "." + name }
 
 // prepare starts what the daemon needs beside it.
-func (b *run) prepare(ctx context.Context, dir string) error {
+func (b *run) prepare(ctx context.Context, dir string, callsPerMinute int) error {
 	b.brokers, b.prefix = b.options.Brokers, "consentd-bench-"+strings.ToLower(rand.Text()[:8])
 	if len(b.brokers) == 0 {
 		b.say("starting an embedded broker")
@@ -118,6 +139,9 @@ func (b *run) prepare(ctx context.Context, dir string) error {
 		return err
 	}
 	names := []string{"requests", "results", "status", "dead-letters", "floor"}
+	for _, delay := range b.delays {
+		names = append(names, "retry-"+delay)
+	}
 	topics := make([]string, len(names))
 	for i, name := range names {
 		topics[i] = b.topic(name)
@@ -132,10 +156,10 @@ func (b *run) prepare(ctx context.Context, dir string) error {
 		return err
 	}
 	b.answers = followAnswers(ctx, b.cluster, b.topic("results"))
-	return b.writeConfig(dir)
+	return b.writeConfig(dir, callsPerMinute)
 }
 
-func (b *run) writeConfig(dir string) error {
+func (b *run) writeConfig(dir string, callsPerMinute int) error {
 	secretFile := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
 		return err
@@ -145,10 +169,11 @@ func (b *run) writeConfig(dir string) error {
 	for _, addr := range b.brokers {
 		fmt.Fprintf(&y, "    - %q\n", addr)
 	}
-	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  dead_letters: %s\n",
-		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("dead-letters"))
+	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  retry_prefix: %s\n  dead_letters: %s\n",
+		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("retry"), b.topic("dead-letters"))
 	fmt.Fprintf(&y, "consumer:\n  group: %s\n", b.prefix)
-	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n", b.simulator)
+	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n  calls_per_minute: %d\n  corp_calls_per_minute: %d\n", b.simulator, callsPerMinute, callsPerMinute)
+	fmt.Fprintf(&y, "retry:\n  delays: [%s]\n", strings.Join(b.delays, ", "))
 	y.WriteString("log:\n  level: warn\n")
 	y.WriteString("corps:\n")
 	for i := range b.options.Corps {
@@ -159,71 +184,6 @@ func (b *run) writeConfig(dir string) error {
 }
 
 func corpID(i int) string { return fmt.Sprintf("wwbench%02d", i) }
-
-// measure makes all conversations known, and then asks for them again.
-func (b *run) measure(ctx context.Context) (Report, error) {
-	o := b.options
-	b.say(fmt.Sprintf("making %d conversations known", o.Conversations))
-	if err := b.submit(ctx, o.Conversations); err != nil {
-		return Report{}, err
-	}
-	answers := o.Conversations
-	_, err := b.daemon(ctx, func() error { return b.answers.await(ctx, answers) })
-	if err != nil {
-		return Report{}, err
-	}
-	var calls int
-	var took time.Duration
-	asked := func() (err error) {
-		calls, err = b.calls(ctx)
-		b.answers.mark()
-		return err
-	}
-	answered := func() error {
-		answers += o.Items
-		if err := b.answers.await(ctx, answers); err != nil {
-			return err
-		}
-		took = b.answers.took()
-		now, err := b.calls(ctx)
-		calls = now - calls
-		return err
-	}
-	var usage Usage
-	if o.Rate > 0 {
-		b.say(fmt.Sprintf("asking for %d items, %d a second", o.Items, o.Rate))
-		usage, err = b.daemon(ctx, func() error {
-			answers++ // one request tells that the daemon is at work
-			return doAll(
-				func() error { return b.submit(ctx, 1) },
-				func() error { return b.answers.await(ctx, answers) },
-				asked, func() error { return b.submitPaced(ctx) }, answered)
-		})
-	} else {
-		b.say(fmt.Sprintf("asking for %d items, all waiting", o.Items))
-		if err := b.submit(ctx, o.Items); err != nil {
-			return Report{}, err
-		}
-		usage, err = b.daemon(ctx, func() error { return doAll(asked, answered) })
-	}
-	if err != nil {
-		return Report{}, err
-	}
-	items := float64(o.Items)
-	r := Report{
-		Workload: "steady", Broker: strings.Join(o.Brokers, ","), Items: o.Items, Corps: o.Corps, Rate: o.Rate,
-		ItemsPerS: items / took.Seconds(), CPUPerItem: float64(usage.CPU.Microseconds()) / items,
-		AllocsPerItem: float64(usage.Mallocs) / items, PeakRSSMB: megabytes(usage.PeakRSS),
-		Calls: calls, CallsOverIdeal: float64(calls) / (items / pairsACall),
-	}
-	if r.Broker == "" {
-		r.Broker = "embedded"
-	}
-	if o.Rate == 0 {
-		r.Floor, err = b.floor(ctx)
-	}
-	return r, err
-}
 
 // doAll stops at the first error.
 func doAll(steps ...func() error) error {
@@ -252,32 +212,34 @@ func (b *run) submitSome(ctx context.Context, first, end int) error {
 	partitioner := broker.NewPartitioner(partitions)
 	var records broker.Records
 	for i := first; i < end; i++ {
-		corp := corpID(i % b.options.Corps)
-		value := fmt.Appendf(nil, `{"request_id":"bench-%d","corp_id":%q,"kind":"single","open_userid":"staff","external_userid":"wm%010d"}`,
+		corp := corpID(i % b.corps)
+		value := fmt.Appendf(nil, `{"request_id":"`+requestID+`%d","corp_id":%q,"kind":"single","open_userid":"staff","external_userid":"wm%010d"}`,
 			i, corp, i%b.options.Conversations)
 		key := []byte(corp)
 		records.Append(broker.TopicPartition{Topic: b.topic("requests"), Partition: partitioner.Partition(key)}, key, value, nil, time.Now())
 	}
+	b.answers.asked(first, end)
 	return b.cluster.Produce(ctx, &records, zerolog.Nop())
 }
 
-// submitPaced publishes the items at the rate, in steps much shorter than a batch lingers.
-func (b *run) submitPaced(ctx context.Context) error {
+// submitPaced publishes n requests, the first of which has that number, at a rate a second, in steps much shorter than a
+// batch lingers.
+func (b *run) submitPaced(ctx context.Context, first, n, rate int) error {
 	const step = 2 * time.Millisecond
 	began := time.Now()
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
-	for sent := 0; sent < b.options.Items; {
+	for sent := 0; sent < n; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		due := min(int(time.Since(began).Seconds()*float64(b.options.Rate)), b.options.Items)
+		due := min(int(time.Since(began).Seconds()*float64(rate)), n)
 		if due == sent {
 			continue
 		}
-		if err := b.submitSome(ctx, sent, due); err != nil {
+		if err := b.submitSome(ctx, first+sent, first+due); err != nil {
 			return err
 		}
 		sent = due
@@ -286,50 +248,68 @@ func (b *run) submitPaced(ctx context.Context) error {
 }
 
 // daemon runs the daemon while work goes on, and returns what it used.
-func (b *run) daemon(ctx context.Context, work func() error) (Usage, error) {
+func (b *run) daemon(ctx context.Context, work func(*process) error) (Usage, error) {
 	p, err := start(ctx, "the daemon", "bench-part", "daemon", "--config", b.config)
 	if err != nil {
 		return Usage{}, err
 	}
-	if err := work(); err != nil {
+	if err := work(p); err != nil {
 		return Usage{}, fmt.Errorf("%w\n%s", err, p.tail())
 	}
 	return p.stop()
 }
 
-// floor measures bare kafka-go on the same requests.
-func (b *run) floor(ctx context.Context) (*FloorReport, error) {
-	b.say("moving the same records with bare kafka-go")
-	p, err := start(ctx, "the floor", "bench-part", "floor", "--brokers", strings.Join(b.brokers, ","),
-		"--from", b.topic("requests"), "--to", b.topic("floor"), "--items", fmt.Sprint(b.options.Items))
-	if err != nil {
-		return nil, err
+// stats returns what the simulated API was asked.
+func (b *run) stats(ctx context.Context) (wechattest.Stats, error) {
+	var stats wechattest.Stats
+	body, err := b.control(ctx, http.MethodGet, "stats", "")
+	if err == nil {
+		err = json.Unmarshal(body, &stats)
 	}
-	usage, err := p.wait()
-	if err != nil {
-		return nil, err
-	}
-	items := float64(b.options.Items)
-	return &FloorReport{
-		ItemsPerS: items / usage.Took.Seconds(), CPUPerItem: float64(usage.CPU.Microseconds()) / items,
-		AllocsPerItem: float64(usage.Mallocs) / items, PeakRSSMB: megabytes(usage.PeakRSS),
-	}, nil
+	return stats, err
 }
 
-// calls returns how many single calls the simulated API has answered.
-func (b *run) calls(ctx context.Context) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.simulator+"/simulator/stats", nil)
+// script adds a fault to the simulated API, as docs/simulator.md has it.
+func (b *run) script(ctx context.Context, fault string) error {
+	_, err := b.control(ctx, http.MethodPost, "faults", fault)
+	return err
+}
+
+// heal removes all faults.
+func (b *run) heal(ctx context.Context) error {
+	_, err := b.control(ctx, http.MethodDelete, "faults", "")
+	return err
+}
+
+func (b *run) control(ctx context.Context, method, what, body string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, b.simulator+"/simulator/"+what, strings.NewReader(body))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer res.Body.Close() //nolint:errcheck // it was only read from
-	var stats wechattest.Stats
-	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
-		return 0, fmt.Errorf("the simulator's statistics: %w", err)
+	reply, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode >= 300 {
+		err = fmt.Errorf("the simulator's %s: %s: %s", what, res.Status, reply)
 	}
-	return int(stats.Calls.Single), nil
+	return reply, err
+}
+
+// parked returns how many records are in the retry topics, by their error class.
+func (b *run) parked(ctx context.Context) (map[string]int, error) {
+	parked := make(map[string]int)
+	for _, delay := range b.delays {
+		err := b.cluster.ReadToEnd(ctx, b.topic("retry-"+delay), zerolog.Nop(), func(r *broker.Record) error {
+			class, _ := schemas.LastHeader(r.Headers, schemas.HeaderErrorClass)
+			parked[string(class)]++
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return parked, nil
 }

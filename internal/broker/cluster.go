@@ -85,7 +85,7 @@ type TopicPartition struct {
 func (tp TopicPartition) String() string { return fmt.Sprintf("%s/%d", tp.Topic, tp.Partition) }
 
 // Partitions returns how many partitions each of the topics has, asked of the cluster now; a topic that does not exist
-// is left out, and is not created.
+// is left out, and is not created. Without topics it returns all that may be seen.
 func (c *Cluster) Partitions(ctx context.Context, topics ...string) (map[string]int32, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.AllowAutoTopicCreation = false

@@ -18,9 +18,10 @@ import (
 type FetchOptions struct {
 	// MaxBytes bounds a response, PartitionMaxBytes each partition's share; a first batch larger than that comes whole.
 	MaxBytes, PartitionMaxBytes int32
-	// Wanted blocks until there is room for records of at least one of the partitions, and returns those that there is
-	// room for; an error ends the fetch. nil: all of them, always.
-	Wanted func(ctx context.Context, tps []TopicPartition) ([]TopicPartition, error)
+	// Wanted blocks until records of at least one of the partitions are wanted, and returns those that are, and how long
+	// the broker may wait for records of them: until others may be wanted too. An error ends the fetch. nil: all of them,
+	// always.
+	Wanted func(ctx context.Context, tps []TopicPartition) (wanted []TopicPartition, wait time.Duration, err error)
 	// OutOfRange says where to go on when a partition's log does not hold the position.
 	OutOfRange func(ctx context.Context, tp TopicPartition, position int64) (int64, error)
 	Log        zerolog.Logger
@@ -29,8 +30,6 @@ type FetchOptions struct {
 const (
 	// A broker answers a fetch at once when there is a record, else after so long. It bounds how long a stop takes too.
 	fetchMaxWait = 500 * time.Millisecond
-	// The same while partitions are left out of the fetch, so that they don't wait for long when there is room again.
-	fetchPartWait = 5 * time.Millisecond
 	// How long over fetchMaxWait a response may take before the connection counts as broken.
 	fetchGrace = 30 * time.Second
 	// How long partitions without a leader are left alone.
@@ -41,7 +40,8 @@ const (
 type Fetched struct {
 	TopicPartition
 	Records []Record
-	// Next is the offset behind all that was read, whether or not there were records in it.
+	// Next is the offset behind all that was read, whether or not there were records in it. The handler may set it back: it
+	// is where the next fetch begins.
 	Next int64
 	// More tells that the partition has more to read, Followed that the same response brought records of other partitions,
 	// which are handed on next.
@@ -135,18 +135,14 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 	for turn := 0; ; turn++ {
 		// Whoever comes first in a request is served first when the response is full: take turns.
 		first := turn % len(tps)
-		wanted := slices.Concat(tps[first:], tps[:first])
+		wanted, maxWait := slices.Concat(tps[first:], tps[:first]), fetchMaxWait
 		if f.options.Wanted != nil {
 			var err error
-			if wanted, err = f.options.Wanted(ctx, wanted); err != nil {
+			if wanted, maxWait, err = f.options.Wanted(ctx, wanted); err != nil {
 				return &handlerError{err}
 			}
 		}
-		maxWait := fetchMaxWait
-		if len(wanted) < len(tps) {
-			maxWait = fetchPartWait
-		}
-		res, err := f.request(ctx, id, wanted, maxWait, &b)
+		res, err := f.request(ctx, id, wanted, min(maxWait, fetchMaxWait), &b)
 		if err != nil {
 			return err
 		}
@@ -180,7 +176,9 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 	req.IsolationLevel = 1 // read_committed
 	req.SessionEpoch = -1  // no fetch session: each request is whole
 	for _, tp := range tps {
-		if n := len(req.Topics); n == 0 || req.Topics[n-1].Topic != tp.Topic {
+		place := slices.IndexFunc(req.Topics, func(t kmsg.FetchRequestTopic) bool { return t.Topic == tp.Topic })
+		if place < 0 {
+			place = len(req.Topics)
 			t := kmsg.NewFetchRequestTopic()
 			t.Topic = tp.Topic
 			req.Topics = append(req.Topics, t)
@@ -189,7 +187,7 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 		p.Partition = tp.Partition
 		p.FetchOffset = *f.next[tp]
 		p.PartitionMaxBytes = f.options.PartitionMaxBytes
-		t := &req.Topics[len(req.Topics)-1]
+		t := &req.Topics[place]
 		t.Partitions = append(t.Partitions, p)
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchMaxWait+fetchGrace)
@@ -229,13 +227,13 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	if reader.next == *next {
 		return nil
 	}
-	*next = reader.next
-	err := f.handle(ctx, &Fetched{
+	fetched := Fetched{
 		TopicPartition: tp, Records: reader.records, Next: reader.next,
 		More: reader.next < p.LastStableOffset, Followed: followed,
-	})
-	if err != nil {
+	}
+	if err := f.handle(ctx, &fetched); err != nil {
 		return &handlerError{err}
 	}
+	*next = fetched.Next
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/segmentio/kafka-go"
@@ -237,14 +238,14 @@ func TestFetch_LeavesAlonePartitionsThatAreNotWanted(t *testing.T) {
 		wanted, seen := TopicPartition{topic, 1}, make(map[TopicPartition]int)
 		options := oneBatchAtATime
 		// Wanted and the handler are called by the one broker's goroutine.
-		options.Wanted = func(_ context.Context, tps []TopicPartition) ([]TopicPartition, error) {
+		options.Wanted = func(_ context.Context, tps []TopicPartition) ([]TopicPartition, time.Duration, error) {
 			if len(tps) != 3 {
 				t.Errorf("asked about %v, want all partitions", tps)
 			}
 			if seen[wanted] < 3 {
-				return []TopicPartition{wanted}, nil
+				return []TopicPartition{wanted}, time.Millisecond, nil
 			}
-			return tps, nil
+			return tps, time.Hour, nil
 		}
 		err := c.Fetch(ctx, all(topic, 3), options, func(_ context.Context, f *Fetched) error {
 			if f.TopicPartition != wanted && seen[wanted] < 3 {
@@ -273,11 +274,11 @@ func TestFetch_LendsWantedItsList(t *testing.T) {
 	}
 	options := FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20}
 	read := make(map[TopicPartition]bool)
-	options.Wanted = func(_ context.Context, tps []TopicPartition) ([]TopicPartition, error) {
+	options.Wanted = func(_ context.Context, tps []TopicPartition) ([]TopicPartition, time.Duration, error) {
 		next := slices.IndexFunc(tps, func(tp TopicPartition) bool { return !read[tp] })
 		tps[0] = tps[next]
 		clear(tps[1:])
-		return tps[:1], nil
+		return tps[:1], time.Hour, nil
 	}
 	err := c.Fetch(ctx, all(topic, 3), options, func(_ context.Context, f *Fetched) error {
 		if read[f.TopicPartition] = true; len(read) == 3 {
@@ -287,6 +288,27 @@ func TestFetch_LendsWantedItsList(t *testing.T) {
 	})
 	if !errors.Is(err, errEnough) {
 		t.Errorf("got %v, and only %v", err, read)
+	}
+}
+
+func TestFetch_WhatTheHandlerLeftComesAgain(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	topic := makeTopic(t, b, 1, nil)
+	ctx, c := setup(t, b, topic)
+	write(t, b, topic, 0, "a", "b", "c")
+	var seen []string
+	options := FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20}
+	err := c.Fetch(ctx, all(topic, 1), options, func(_ context.Context, f *Fetched) error {
+		seen = append(seen, string(f.Records[0].Value))
+		f.Next = f.Records[0].Offset + 1
+		if len(seen) == 3 {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) || !slices.Equal(seen, []string{"a", "b", "c"}) {
+		t.Errorf("%v; first records: %v", err, seen)
 	}
 }
 
@@ -520,7 +542,7 @@ func TestFetch_EndsWithTheErrorOfWhoeverItCalls(t *testing.T) {
 	if err := c.Fetch(ctx, all(topic, 1), options, func(context.Context, *Fetched) error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("the handler's: got %v", err)
 	}
-	options.Wanted = func(context.Context, []TopicPartition) ([]TopicPartition, error) { return nil, fault }
+	options.Wanted = func(context.Context, []TopicPartition) ([]TopicPartition, time.Duration, error) { return nil, 0, fault }
 	err := c.Fetch(ctx, all(topic, 1), options, func(context.Context, *Fetched) error {
 		t.Error("nothing was wanted")
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -20,6 +21,8 @@ const (
 	// A batch is closed at this size, below the 1 MiB that brokers and topics accept by default. A record that is larger
 	// has a batch of its own.
 	batchBytes = 768 << 10
+	// About what a produce request has beside its records.
+	requestOverhead = 16 << 10
 	// How long the replicas may take to acknowledge.
 	produceTimeout = 15 * time.Second
 )
@@ -223,6 +226,7 @@ func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition,
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks = -1 // all in-sync replicas
 	req.TimeoutMillis = int32(produceTimeout / time.Millisecond)
+	size := 0
 	for topic, partitions := range byTopic(tps) {
 		t := kmsg.NewProduceRequestTopic()
 		t.Topic = topic
@@ -230,9 +234,11 @@ func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition,
 			p := kmsg.NewProduceRequestTopicPartition()
 			p.Partition, p.Records = partition, r.partitions[TopicPartition{topic, partition}].batch()
 			t.Partitions = append(t.Partitions, p)
+			size += len(p.Records)
 		}
 		req.Topics = append(req.Topics, t)
 	}
+	b.out = slices.Grow(b.out[:0], size+requestOverhead) // else it is copied again and again as it grows
 	ctx, cancel := context.WithTimeout(ctx, 2*produceTimeout)
 	defer cancel()
 	res, err := c.send(ctx, brokerID(id), req, produceVersion, b)

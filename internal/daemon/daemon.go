@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,36 +19,47 @@ import (
 )
 
 // Run is the daemon. It works until ctx ends, then drains, commits, leaves the group and returns nil. An error says what a
-// person has to mend: trying for as long as it helps is done before.
-func Run(ctx context.Context, cfg config.Config, log zerolog.Logger) error {
+// person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed.
+func Run(ctx context.Context, cfg config.Config, reload Reload, log zerolog.Logger) error {
 	options, err := clusterOptions(cfg)
 	if err != nil {
 		return err
 	}
-	cluster := broker.Open(options)
-	defer cluster.Close()
-	api, err := newAPI(cfg)
+	corps := newCorps(cfg)
+	api, err := corps.newAPI(cfg)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
-	if err := checkTopics(ctx, cluster, cfg, log); err != nil {
+	before := broker.Open(options)
+	oldRetry, err := checkTopics(ctx, before, cfg, log)
+	before.Close()
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // told to stop before there was anything to drain
 		}
 		return err
 	}
-	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.Corps)).
+	options.Topics = append(options.Topics, oldRetry...)
+	cluster := broker.Open(options)
+	defer cluster.Close()
+	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
 		Msg("consentd is ready to join its group")
-	d := &daemon{config: cfg, cluster: cluster, api: api, log: log}
-	return consumer.Run(ctx, cluster, consumerConfig(cfg), log, d.work)
+	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, log: log}
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { watchCorps(watching, cfg, reload, corps, api, log) })
+	defer watch.Wait()
+	defer stop()
+	return consumer.Run(ctx, cluster, consumerConfig(cfg, oldRetry), log, d.work)
 }
 
 type daemon struct {
-	config  config.Config
-	cluster *broker.Cluster
-	api     *wechat.Client
-	log     zerolog.Logger
+	config   config.Config
+	cluster  *broker.Cluster
+	oldRetry []string
+	api      *wechat.Client
+	log      zerolog.Logger
 }
 
 // workPause keeps a generation that fails at once from joining again in a tight loop.
@@ -88,6 +100,9 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	if err != nil {
 		return err
 	}
+	if err := d.warnOfOldRetry(stopping, positions); err != nil {
+		return err
+	}
 	began := time.Now()
 	table, err := status.Restore(stopping, statusLog{d.cluster, d.config.Topics.Status, log}, func(key []byte, err error) {
 		log.Error().Err(err).Bytes("key", key).Msg("a status record can't be read: its conversation counts as unknown")
@@ -105,7 +120,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	// Work outlasts stopping, to drain. It ends by itself soon after the drain timeout.
 	working, giveUp := context.WithCancelCause(context.WithoutCancel(stopping))
 	defer giveUp(nil)
-	p := pipeline.New(pipelineConfig(d.config), checker.New(d.api, checkerConfig(d.config), log), table, out, g.Member(), positions, log)
+	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), checker.New(d.api, checkerConfig(d.config), log), table, out, g.Member(), positions, log)
 	fetching, stopFetching := context.WithCancel(stopping)
 	fetched := make(chan struct{})
 	go func() {
@@ -119,6 +134,31 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	stopFetching()
 	<-fetched
 	return err
+}
+
+// warnOfOldRetry says where requests are still parked under a delay that is no longer configured.
+func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicPartition]int64) error {
+	for _, topic := range d.oldRetry {
+		var tps []broker.TopicPartition
+		for tp := range positions {
+			if tp.Topic == topic {
+				tps = append(tps, tp)
+			}
+		}
+		ends, err := d.cluster.HighWatermarks(ctx, tps)
+		if err != nil {
+			return err
+		}
+		waiting := int64(0)
+		for tp, end := range ends {
+			waiting += max(0, end-positions[tp])
+		}
+		if waiting > 0 {
+			d.log.Warn().Str("topic", topic).Int64("records", waiting).
+				Msg("requests are parked under a delay that is not in retry.delays any more: they are taken up when it is over")
+		}
+	}
+	return nil
 }
 
 // statusLog is the status topic, for restoring.

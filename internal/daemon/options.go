@@ -21,7 +21,7 @@ import (
 // clusterOptions turns the configuration into what the cluster is reached with.
 func clusterOptions(cfg config.Config) (broker.Options, error) {
 	o := broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID}
-	for _, t := range neededTopics(cfg.Topics) {
+	for _, t := range neededTopics(cfg) {
 		o.Topics = append(o.Topics, t.Name)
 	}
 	var err error
@@ -70,10 +70,20 @@ func mechanism(c config.SASL) (sasl.Mechanism, error) {
 	return nil, nil
 }
 
-func consumerConfig(cfg config.Config) consumer.Config {
+// retryTopics are all retry topics that are read, those of former delays behind the others.
+func retryTopics(cfg config.Config, old []string) []string {
+	var names []string
+	for _, t := range cfg.RetryTopics() {
+		names = append(names, t.Name)
+	}
+	return append(names, old...)
+}
+
+func consumerConfig(cfg config.Config, oldRetry []string) consumer.Config {
 	return consumer.Config{
 		Group:             cfg.Consumer.Group,
-		Topic:             cfg.Topics.Requests,
+		Requests:          cfg.Topics.Requests,
+		Retry:             retryTopics(cfg, oldRetry),
 		Start:             consumer.Start(cfg.Consumer.Start),
 		SessionTimeout:    cfg.Consumer.SessionTimeout,
 		RebalanceTimeout:  cfg.Consumer.RebalanceTimeout,
@@ -88,8 +98,15 @@ const (
 	fetchShare    = 8
 )
 
-func pipelineConfig(cfg config.Config) pipeline.Config {
+func pipelineConfig(cfg config.Config, oldRetry []string) pipeline.Config {
+	var retry []pipeline.RetryTopic
+	for _, t := range cfg.RetryTopics() {
+		retry = append(retry, pipeline.RetryTopic(t))
+	}
 	return pipeline.Config{
+		Retry:            retry,
+		OldRetry:         oldRetry,
+		MaxAge:           cfg.Retry.MaxAge,
 		MaxInFlight:      cfg.Consumer.MaxInFlight,
 		MaxInFlightBytes: cfg.Consumer.MaxInFlightBytes,
 		DrainTimeout:     cfg.Consumer.DrainTimeout,
@@ -102,6 +119,9 @@ func checkerConfig(cfg config.Config) checker.Config {
 		BatchSize:   cfg.Batch.Size,
 		Linger:      cfg.Batch.Linger,
 		Concurrency: cfg.WeChat.CorpConcurrency,
+		// A single instance owns all homes: its share is the whole.
+		CallsPerMinute:     cfg.WeChat.CallsPerMinute,
+		CorpCallsPerMinute: cfg.WeChat.CorpCallsPerMinute,
 		Retry: checker.Retry{
 			InitialInterval: cfg.Retry.InitialInterval,
 			MaxInterval:     cfg.Retry.MaxInterval,
@@ -113,6 +133,6 @@ func checkerConfig(cfg config.Config) checker.Config {
 func producerTopics(cfg config.Config) producer.Topics {
 	return producer.Topics{
 		Results: cfg.Topics.Results, Changes: cfg.Topics.Changes,
-		Status: cfg.Topics.Status, DeadLetters: cfg.Topics.DeadLetters,
+		Status: cfg.Topics.Status, Retry: retryTopics(cfg, nil), DeadLetters: cfg.Topics.DeadLetters,
 	}
 }

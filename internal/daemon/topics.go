@@ -24,20 +24,25 @@ const (
 
 	// newTopicPartitions is what topics are created with; status topics can't grow later.
 	newTopicPartitions = 12
-	// deadLetterMessageBytes lets a dead letter hold a request of 1 MiB and its headers.
-	deadLetterMessageBytes = 2 << 20
+	// wholeRequestBytes lets a record hold a request of 1 MiB and what our headers add.
+	wholeRequestBytes = 2 << 20
 )
 
 // neededTopics are the topics that must exist, with what they are created with.
-func neededTopics(t config.Topics) []broker.TopicSpec {
+func neededTopics(cfg config.Config) []broker.TopicSpec {
+	large := map[string]string{"max.message.bytes": strconv.Itoa(wholeRequestBytes)}
+	t := cfg.Topics
 	specs := []broker.TopicSpec{
 		{Name: t.Requests},
 		{Name: t.Results},
 		{Name: t.Status, Configs: map[string]string{"cleanup.policy": "compact"}},
-		{Name: t.DeadLetters, Configs: map[string]string{"max.message.bytes": strconv.Itoa(deadLetterMessageBytes)}},
+		{Name: t.DeadLetters, Configs: large},
 	}
 	if t.Changes != "" {
 		specs = append(specs, broker.TopicSpec{Name: t.Changes})
+	}
+	for _, retry := range cfg.RetryTopics() {
+		specs = append(specs, broker.TopicSpec{Name: retry.Name, Configs: large})
 	}
 	for i := range specs {
 		specs[i].Partitions = newTopicPartitions
@@ -46,12 +51,16 @@ func neededTopics(t config.Topics) []broker.TopicSpec {
 }
 
 // checkTopics makes sure that the topics exist and are fit for their use, before the group is joined: joining creates an
-// absent topic on a broker that allows it, with one partition. It creates them itself only when told to.
-func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) error {
+// absent topic on a broker that allows it, with one partition. It creates them itself only when told to. It returns the retry
+// topics of delays that are no longer configured.
+func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) (oldRetry []string, err error) {
 	attempt := func() error {
 		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
 		err := tryTopics(ctx, cluster, cfg, log)
+		if err == nil {
+			oldRetry, err = oldRetryTopics(ctx, cluster, cfg)
+		}
 		if broker.Permanent(err) || errors.As(err, new(*topicsError)) {
 			return backoff.Permanent(err)
 		}
@@ -61,11 +70,11 @@ func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config
 		log.Warn().Err(err).Dur("wait", wait).Strs("brokers", cfg.Kafka.Brokers).Msg("the cluster can't be reached, trying again")
 	}
 	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(tryFor))
-	err := backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), notify)
+	err = backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), notify)
 	if err == nil || errors.As(err, new(*topicsError)) {
-		return err
+		return oldRetry, err
 	}
-	return fmt.Errorf("kafka.brokers %s: no use of the cluster within %s: %w", strings.Join(cfg.Kafka.Brokers, ","), tryFor, err)
+	return nil, fmt.Errorf("kafka.brokers %s: no use of the cluster within %s: %w", strings.Join(cfg.Kafka.Brokers, ","), tryFor, err)
 }
 
 // topicsError says all that is wrong with the topics.
@@ -74,7 +83,7 @@ type topicsError struct{ problems []string }
 func (e *topicsError) Error() string { return strings.Join(e.problems, "; ") }
 
 func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) error {
-	specs := neededTopics(cfg.Topics)
+	specs := neededTopics(cfg)
 	names := make([]string, len(specs))
 	for i := range specs {
 		names[i] = specs[i].Name
@@ -85,39 +94,94 @@ func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, 
 	}
 	absent := slices.DeleteFunc(slices.Clone(specs), func(s broker.TopicSpec) bool { _, ok := have[s.Name]; return ok })
 	if len(absent) > 0 && cfg.Topics.Create {
-		for _, s := range absent {
-			log.Info().Str("topic", s.Name).Int32("partitions", s.Partitions).Msg("creating the topic (topics.create)")
-		}
-		if err := cluster.Create(ctx, absent...); err != nil {
+		if err := createTopics(ctx, cluster, cfg, absent, have, log); err != nil {
 			return err
 		}
 		absent = nil
 	}
 	problems := &topicsError{}
 	for _, s := range absent {
-		problems.problems = append(problems.problems,
-			fmt.Sprintf("topic %s does not exist: create it, or set topics.create: true", s.Name))
+		problems.add("topic %s does not exist: create it, or set topics.create: true", s.Name)
 	}
-	if _, ok := have[cfg.Topics.Status]; ok {
-		if v, err := cluster.Config(ctx, cfg.Topics.Status, "cleanup.policy"); err != nil {
-			return err
-		} else if v != "compact" {
-			log.Error().Str("topic", cfg.Topics.Status).Str("cleanup.policy", v).
-				Msg("the status topic must be compacted (cleanup.policy=compact), or the status of quiet conversations is lost")
-		}
+	if err := checkSettings(ctx, cluster, specs, have, problems, log); err != nil {
+		return err
 	}
-	if _, ok := have[cfg.Topics.DeadLetters]; ok {
-		v, err := cluster.Config(ctx, cfg.Topics.DeadLetters, "max.message.bytes")
-		if err != nil {
-			return err
-		}
-		if n, err := strconv.Atoi(v); err != nil || n < deadLetterMessageBytes {
-			problems.problems = append(problems.problems, fmt.Sprintf(
-				"topic %s: max.message.bytes is %s: set it to at least %d, to hold a request of 1 MiB", cfg.Topics.DeadLetters, v, deadLetterMessageBytes))
+	if want, ok := have[cfg.Topics.Status]; ok {
+		for _, retry := range cfg.RetryTopics() {
+			if n, ok := have[retry.Name]; ok && n != want {
+				problems.add("topic %s has %d partitions, %s has %d: create it anew with as many as that one has, once nothing waits in it any more",
+					retry.Name, n, cfg.Topics.Status, want)
+			}
 		}
 	}
 	if len(problems.problems) > 0 {
 		return problems
 	}
 	return nil
+}
+
+func (e *topicsError) add(format string, args ...any) {
+	e.problems = append(e.problems, fmt.Sprintf(format, args...))
+}
+
+// createTopics makes the absent topics, and notes them in have. Those that must have as many partitions as the status topic
+// get as many as that has.
+func createTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, absent []broker.TopicSpec, have map[string]int32, log zerolog.Logger) error {
+	for i := range absent {
+		s := &absent[i]
+		isRetry := slices.ContainsFunc(cfg.RetryTopics(), func(t config.RetryTopic) bool { return t.Name == s.Name })
+		if n, ok := have[cfg.Topics.Status]; ok && isRetry {
+			s.Partitions = n
+		}
+		have[s.Name] = s.Partitions
+		log.Info().Str("topic", s.Name).Int32("partitions", s.Partitions).Msg("creating the topic (topics.create)")
+	}
+	return cluster.Create(ctx, absent...)
+}
+
+// checkSettings looks at the settings of the topics that exist.
+func checkSettings(ctx context.Context, cluster *broker.Cluster, specs []broker.TopicSpec, have map[string]int32, problems *topicsError, log zerolog.Logger) error {
+	for _, s := range specs {
+		if _, ok := have[s.Name]; !ok {
+			continue
+		}
+		for name, want := range s.Configs {
+			value, err := cluster.Config(ctx, s.Name, name)
+			if err != nil {
+				return err
+			}
+			switch name {
+			case "cleanup.policy":
+				if value != want {
+					log.Error().Str("topic", s.Name).Str(name, value).
+						Msg("the status topic must be compacted (cleanup.policy=compact), or the status of quiet conversations is lost")
+				}
+			case "max.message.bytes":
+				if n, err := strconv.Atoi(value); err != nil || n < wholeRequestBytes {
+					problems.add("topic %s: max.message.bytes is %s: set it to at least %s, to hold a request of 1 MiB", s.Name, value, want)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// oldRetryTopics finds the retry topics of delays that are no longer configured: requests may still wait there.
+func oldRetryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config) ([]string, error) {
+	all, err := cluster.Partitions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range cfg.RetryTopics() {
+		delete(all, t.Name)
+	}
+	var old []string
+	for name := range all {
+		delay, ours := strings.CutPrefix(name, cfg.Topics.RetryPrefix+"-")
+		if _, err := time.ParseDuration(delay); ours && err == nil {
+			old = append(old, name)
+		}
+	}
+	slices.Sort(old)
+	return old, nil
 }

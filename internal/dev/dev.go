@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer, log zerolog.Lo
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return daemon.Run(ctx, cfg, log) })
+	g.Go(func() error { return daemon.Run(ctx, cfg, func() (config.Config, error) { return cfg, nil }, log) })
 	g.Go(func() error {
 		defer stop()
 		t := &traffic{options: o, config: cfg, cluster: cluster, simulator: simulator, out: out, progress: progress, log: log}

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"consentd/checker"
@@ -19,30 +21,60 @@ func (p *Pipeline) resolve(w checker.Waiter, o checker.Outcome, now time.Time) {
 	}
 }
 
-// answer publishes the outcome of every item of a request together, with its offset.
+// answer publishes the outcome of every item of a request together, with its offset: an event for each that is answered or
+// has failed for good, a dead letter for the failures of a kind, and a parked request for those that are asked again.
 func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now time.Time) {
-	var failures []failedItems
+	var failures, parked []failedItems
+	expired := now.Sub(r.FirstAttemptAt) >= p.config.MaxAge
 	for i := range outcomes {
 		o := &outcomes[i]
 		cause := p.cause(r, i)
 		c := r.Conversation(i)
-		switch {
-		case o.Failure == nil:
+		if o.Failure == nil {
 			p.key = c.AppendKey(p.key[:0])
 			p.filling.Checked(c, p.key, &o.Answer, o.Source, &cause)
 			continue
-		case r.Items[i].Problem != "":
-			p.filling.Failed(c.ValidIDs(), eventKey(r), nil, o.Failure, now, &cause)
-		default:
-			p.key = c.AppendKey(p.key[:0])
-			p.filling.Failed(c, p.key, p.key, o.Failure, now, &cause)
 		}
-		failures = appendFailure(failures, i, o.Failure)
+		f := *o.Failure
+		f.Attempts += r.Attempts
+		if f.Class.Passes() {
+			if !expired {
+				parked = appendFailure(parked, i, f)
+				continue
+			}
+			f.Class, f.Message = schemas.Expired, fmt.Sprintf("no answer within %s; the last try: %s", p.config.MaxAge, f)
+		}
+		failures = appendFailure(failures, i, f)
+		if r.Items[i].Problem != "" {
+			p.filling.Failed(c.ValidIDs(), eventKey(r), nil, &f, now, &cause)
+			continue
+		}
+		p.key = c.AppendKey(p.key[:0])
+		p.filling.Failed(c, p.key, p.key, &f, now, &cause)
 	}
 	for _, f := range failures {
-		p.deadLetter(r, f, now)
+		trail, value := p.trail(r, f)
+		p.filling.DeadLetter(r.Key, value, r.Headers, &trail)
+	}
+	for _, f := range parked {
+		p.park(r, f, now)
 	}
 	p.finished(r)
+}
+
+// park puts a request off. It waits for longer each time, but for one that was not even asked for because its corp may not
+// make more calls now: that one waits as long as before.
+func (p *Pipeline) park(r *checker.Request, f failedItems, now time.Time) {
+	retry, again := p.parking[r.Record.Topic]
+	if again && f.failure.Class == schemas.RateLimited && f.failure.Attempts == r.Attempts {
+		if retry = slices.IndexFunc(p.config.Retry, func(t RetryTopic) bool { return t.Name == r.Record.Topic }); retry < 0 {
+			retry = 0
+		}
+	}
+	trail, value := p.trail(r, f)
+	trail.NotBefore = now.Add(p.config.Retry[retry].Delay)
+	trail.Key, trail.HasKey = r.Key, true
+	p.filling.Parked(retry, r.CorpID, value, r.Headers, &trail)
 }
 
 // eventKey is the request's key, for an event that has no conversation. A huge one is left out: the event must fit into
@@ -54,25 +86,26 @@ func eventKey(r *checker.Request) []byte {
 	return r.Key
 }
 
-// failedItems are the items of a request that failed alike: they share a dead letter.
+// failedItems are the items of a request that failed alike: they stay together.
 type failedItems struct {
-	failure *schemas.Failure
+	failure schemas.Failure
 	items   []int
 }
 
-func appendFailure(failures []failedItems, item int, f *schemas.Failure) []failedItems {
+func appendFailure(failures []failedItems, item int, f schemas.Failure) []failedItems {
 	for i := range failures {
-		if have := failures[i].failure; have.Class == f.Class && have.Errcode == f.Errcode {
-			failures[i].items = append(failures[i].items, item)
+		if have := &failures[i]; have.failure.Class == f.Class && have.failure.Errcode == f.Errcode {
+			have.items = append(have.items, item)
+			have.failure.Attempts = max(have.failure.Attempts, f.Attempts)
 			return failures
 		}
 	}
 	return append(failures, failedItems{failure: f, items: []int{item}})
 }
 
-// deadLetter adds the request as it was sent, or narrowed to the items that failed.
-func (p *Pipeline) deadLetter(r *checker.Request, f failedItems, now time.Time) {
-	d := schemas.DeadLetter{Failure: *f.failure, Origin: r.Origin, FirstAttemptAt: r.TakenAt, RequestID: requestIDHeader(r)}
+// trail returns the request as it was sent, or narrowed to the items that failed, and what is to be said of it.
+func (p *Pipeline) trail(r *checker.Request, f failedItems) (schemas.Trail, []byte) {
+	d := schemas.Trail{Failure: f.failure, Origin: r.Origin, FirstAttemptAt: r.FirstAttemptAt, RequestID: requestIDHeader(r)}
 	value := []byte(r.Raw)
 	if len(f.items) < r.Count {
 		for _, item := range f.items {
@@ -84,13 +117,13 @@ func (p *Pipeline) deadLetter(r *checker.Request, f failedItems, now time.Time) 
 		narrowed, err := schemas.Narrow(value, f.items)
 		if err != nil {
 			// It was decoded, so it can be cut; were it not so, the whole request is better than none of it.
-			p.log.Error().Err(err).Stringer("origin", r.Origin).Msg("a dead letter was not narrowed to the items that failed")
+			p.log.Error().Err(err).Stringer("origin", r.Origin).Msg("a request was not narrowed to the items that failed")
 			d.Indexes, d.Count = nil, 0
 		} else {
 			value = narrowed
 		}
 	}
-	p.filling.DeadLetter(r.Key, value, r.Headers, &d)
+	return d, value
 }
 
 // requestIDHeader is the request's id where its value does not say it.
@@ -109,8 +142,8 @@ func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 	f := schemas.Failure{Class: schemas.InvalidRequest, Message: r.Invalid.Error()}
 	cause := p.cause(r, 0)
 	p.filling.Failed(schemas.Conversation{}, eventKey(r), nil, &f, now, &cause)
-	d := schemas.DeadLetter{
-		Failure: f, Origin: r.Origin, FirstAttemptAt: r.TakenAt, RequestID: requestIDHeader(r), Truncated: r.Truncated,
+	d := schemas.Trail{
+		Failure: f, Origin: r.Origin, FirstAttemptAt: r.FirstAttemptAt, RequestID: requestIDHeader(r), Truncated: r.Truncated,
 	}
 	p.filling.DeadLetter(r.Key, r.Value, r.Headers, &d)
 	p.finished(r)
@@ -118,7 +151,7 @@ func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 
 // finished notes that the request's outcome is in the batch being filled.
 func (p *Pipeline) finished(r *checker.Request) {
-	tp := broker.TopicPartition{Topic: r.Origin.Topic, Partition: r.Origin.Partition}
+	tp := broker.TopicPartition{Topic: r.Record.Topic, Partition: r.Record.Partition}
 	p.offsets[tp].Done(consumer.Ticket(r.Ticket))
 	p.touched[tp] = true
 	p.done.add(load{items: r.Weight(), bytes: r.Size})

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,24 +23,32 @@ const tooLargeBytes = 64 << 10
 type intake struct {
 	tp       broker.TopicPartition
 	requests []*checker.Request
-	offsets  []int64 // of each request's record
-	next     int64   // the offset behind all of them
-	place    int     // of the first that is not taken up
+	next     int64 // the offset behind all of them
+	place    int   // of the first that is not taken up
 	// more is known to come: of the partition, or of others that were fetched with it.
 	more, followed bool
 }
 
-// room tells the fetching goroutines which partitions there is room for: those of which nothing fetched is waiting.
+// room tells the fetching goroutines which partitions there is room for: those of which nothing fetched is waiting, and
+// whose next record is not parked for longer.
 type room struct {
 	mu     sync.Mutex
 	freed  sync.Cond
 	filled map[broker.TopicPartition]bool
+	parked map[broker.TopicPartition]time.Time // until when
 }
 
 func newRoom() *room {
-	r := &room{filled: make(map[broker.TopicPartition]bool)}
+	r := &room{filled: make(map[broker.TopicPartition]bool), parked: make(map[broker.TopicPartition]time.Time)}
 	r.freed.L = &r.mu
 	return r
+}
+
+// park leaves a partition alone for a time.
+func (r *room) park(tp broker.TopicPartition, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.parked[tp] = until
 }
 
 func (r *room) set(tp broker.TopicPartition, filled bool) {
@@ -52,50 +62,73 @@ func (r *room) set(tp broker.TopicPartition, filled bool) {
 	r.freed.Broadcast()
 }
 
-// wanted blocks until at least one of the partitions is free.
-func (r *room) wanted(ctx context.Context, tps []broker.TopicPartition) ([]broker.TopicPartition, error) {
-	stop := context.AfterFunc(ctx, func() {
+// roomPause is how soon a partition may be free whose records are waiting to be taken up.
+const roomPause = 5 * time.Millisecond
+
+// wanted blocks until at least one of the partitions is free, and returns those that are and when others may be.
+func (r *room) wanted(ctx context.Context, tps []broker.TopicPartition) (free []broker.TopicPartition, wait time.Duration, err error) {
+	wake := func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.freed.Broadcast()
-	})
+	}
+	stop := context.AfterFunc(ctx, wake)
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		var free []broker.TopicPartition
+		now, filled := time.Now(), false
+		wait = math.MaxInt64
 		for _, tp := range tps {
-			if !r.filled[tp] {
+			switch until := r.parked[tp]; {
+			case r.filled[tp]:
+				filled = true
+			case until.After(now):
+				wait = min(wait, until.Sub(now))
+			default:
 				free = append(free, tp)
 			}
 		}
-		if len(free) > 0 {
-			return free, nil
+		if len(free) == 0 {
+			timer := time.AfterFunc(wait, wake)
+			r.freed.Wait()
+			timer.Stop()
+			continue
 		}
-		r.freed.Wait()
+		if filled {
+			wait = min(wait, roomPause)
+		}
+		return free, wait, nil
 	}
 }
 
 // Wanted blocks until all that was fetched of at least one of the partitions is taken up, and returns those. It may be
 // called from several goroutines.
-func (p *Pipeline) Wanted(ctx context.Context, tps []broker.TopicPartition) ([]broker.TopicPartition, error) {
+func (p *Pipeline) Wanted(ctx context.Context, tps []broker.TopicPartition) (wanted []broker.TopicPartition, wait time.Duration, err error) {
 	return p.room.wanted(ctx, tps)
 }
 
-// Take decodes what was fetched of a partition that was Wanted and hands it to Run. It may be called from several
-// goroutines, and keeps nothing of f.
+// Take decodes what was fetched of a partition that was Wanted and hands it to Run. Of a retry topic it takes what need not
+// wait any longer, and leaves the rest where it is. It may be called from several goroutines, and keeps nothing of f but
+// what it decodes.
 func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 	in := &intake{
-		tp: f.TopicPartition, next: f.Next, more: f.More, followed: f.Followed,
-		requests: make([]*checker.Request, len(f.Records)), offsets: make([]int64, len(f.Records)),
+		tp: f.TopicPartition, more: f.More, followed: f.Followed, requests: make([]*checker.Request, 0, len(f.Records)),
 	}
+	now := time.Now()
 	for i := range f.Records {
-		in.requests[i] = decode(f.TopicPartition, &f.Records[i])
-		in.offsets[i] = f.Records[i].Offset
+		r := p.decode(f.TopicPartition, &f.Records[i])
+		if r.NotBefore.After(now) {
+			p.room.park(f.TopicPartition, r.NotBefore)
+			f.Next, in.more = f.Records[i].Offset, false
+			break
+		}
+		in.requests = append(in.requests, r)
 	}
+	in.next = f.Next
 	p.room.set(f.TopicPartition, true)
 	select {
 	case p.incoming <- in:
@@ -105,8 +138,8 @@ func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 	}
 }
 
-// decode makes a request of a record, whatever its bytes are.
-func decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
+// decode makes a request of a record, whatever its bytes are. A record of a retry topic says where it comes from.
+func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
 	decoded, err := schemas.DecodeRequest(record.Key, record.Value, record.Headers)
 	key, value, headers := record.Key, record.Value, record.Headers
 	truncated := 0
@@ -122,9 +155,13 @@ func decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
 	}
 	r := &checker.Request{
 		Request:   decoded,
-		Origin:    schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: record.Offset},
+		Record:    schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: record.Offset},
 		Key:       bytes.Clone(key),
 		Truncated: truncated,
+	}
+	r.Origin = r.Record
+	if _, parked := p.parking[tp.Topic]; parked {
+		p.followTrail(r, record.Headers)
 	}
 	for _, h := range headers {
 		r.Headers = append(r.Headers, schemas.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
@@ -135,6 +172,25 @@ func decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
 		r.Size += len(r.Value)
 	}
 	return r
+}
+
+// followTrail takes over what the headers say of a request that was parked. One that says to wait for longer than it may
+// grow old is not waited for.
+func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) {
+	trail, err := schemas.DecodeTrail(headers)
+	if err != nil {
+		p.log.Error().Err(err).Stringer("record", r.Record).Msg("a parked request's headers can't be read: what is left of them counts")
+	}
+	if trail.Origin != (schemas.Origin{}) {
+		r.Origin = trail.Origin
+	}
+	r.FirstAttemptAt, r.Attempts = trail.FirstAttemptAt, trail.Failure.Attempts
+	if !trail.NotBefore.After(trail.FirstAttemptAt.Add(p.config.MaxAge)) {
+		r.NotBefore = trail.NotBefore
+	}
+	if trail.HasKey {
+		r.Key = bytes.Clone(trail.Key)
+	}
 }
 
 // turn is how many requests of a partition are taken up before it is the next one's turn.
@@ -166,33 +222,54 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 	for end := min(in.place+turn, len(in.requests)); in.place < end; in.place++ {
 		r := in.requests[in.place]
 		weight := load{items: r.Weight(), bytes: r.Size}
-		if !p.fits(weight, r.CorpID) {
+		refusal, ok := p.admit(r, weight, in.requests[in.place+1:], now)
+		if !ok {
 			return
 		}
 		in.requests[in.place] = nil
 		p.inFlight.add(weight)
-		r.TakenAt = now
-		r.Ticket = int64(offsets.Take(in.offsets[in.place]))
-		p.start(r, now)
+		if r.FirstAttemptAt.IsZero() {
+			r.FirstAttemptAt = now
+		}
+		r.Ticket = int64(offsets.Take(r.Record.Offset))
+		p.start(r, refusal, now)
 	}
 }
 
-// fits tells whether there is room for a request. Half of the room is kept for corps that have little waiting, so that one
-// with a long backlog leaves the others enough to fill their batches. One request alone always fits, however large.
-func (p *Pipeline) fits(weight load, corpID string) bool {
-	if p.inFlight.items == 0 {
-		return true
-	}
-	limit := load{items: p.config.MaxInFlight, bytes: p.config.MaxInFlightBytes}
-	if p.checker.Supplied(corpID) {
-		limit.items /= 2
-		limit.bytes /= 2
-	}
-	return p.inFlight.items+weight.items <= limit.items && p.inFlight.bytes+weight.bytes <= limit.bytes
+// overdue is why a request is parked whose corp has too many waiting.
+var overdue = &schemas.Failure{
+	Class: schemas.RateLimited, Message: "the corp's calls can't keep up with its requests: this one waits in a retry topic, so that others need not wait for it",
 }
 
-// start asks for a request's items, or answers those that need no asking.
-func (p *Pipeline) start(r *checker.Request, now time.Time) {
+// admit tells whether a request may be taken up now, and if it is better parked than asked for, why. In an outage nothing is
+// parked: whoever can't be asked for is left where it is. behind are the requests that wait for this one.
+func (p *Pipeline) admit(r *checker.Request, weight load, behind []*checker.Request, now time.Time) (refusal *schemas.Failure, ok bool) {
+	fits := p.fits(weight, 1)
+	refusal = p.checker.Refusal(r.CorpID, r.Kind, now)
+	switch {
+	case refusal != nil:
+		return refusal, fits && !p.checker.Outage()
+	case fits && p.checker.Supplied(r.CorpID) && !p.fits(weight, 2):
+		return overdue, p.checker.Overdue(r.CorpID, now) && p.holdsUp(behind)
+	}
+	return nil, fits
+}
+
+// holdsUp tells whether there is a request of a corp that has little waiting.
+func (p *Pipeline) holdsUp(behind []*checker.Request) bool {
+	return slices.ContainsFunc(behind, func(r *checker.Request) bool { return !p.checker.Supplied(r.CorpID) })
+}
+
+// fits tells whether a request fits into a share of the room. Half of it is kept for corps that have little waiting, so that
+// one with a long backlog leaves the others enough to fill their batches. One request alone always fits, however large.
+func (p *Pipeline) fits(weight load, share int) bool {
+	return p.inFlight.items == 0 ||
+		p.inFlight.items+weight.items <= p.config.MaxInFlight/share && p.inFlight.bytes+weight.bytes <= p.config.MaxInFlightBytes/share
+}
+
+// start asks for a request's items, or answers those that need no asking. What would be asked for is parked when there is a
+// refusal.
+func (p *Pipeline) start(r *checker.Request, refusal *schemas.Failure, now time.Time) {
 	if r.Invalid != nil {
 		p.rejectRequest(r, now)
 		return
@@ -216,6 +293,10 @@ func (p *Pipeline) start(r *checker.Request, now time.Time) {
 					checker.Outcome{Answer: known.Answer, Source: schemas.SourceStatus}, now)
 				continue
 			}
+		}
+		if refusal != nil {
+			p.resolve(checker.Waiter{Request: r, Item: i}, checker.Outcome{Failure: refusal}, now)
+			continue
 		}
 		p.checker.Ask(p.calls, c, h, checker.Waiter{Request: r, Item: i}, now)
 	}

@@ -22,6 +22,18 @@ type Config struct {
 	DrainTimeout time.Duration
 	// StatusRefresh is how old a status record may grow before an unchanged reply writes it anew.
 	StatusRefresh time.Duration
+	// Retry are the topics for parked requests, by how long they wait there, the last one again and again. OldRetry are read
+	// besides, for what still waits in them.
+	Retry    []RetryTopic
+	OldRetry []string
+	// MaxAge is how old a request may grow before it expires instead of being parked.
+	MaxAge time.Duration
+}
+
+// RetryTopic is a topic for requests that are asked again after a delay.
+type RetryTopic struct {
+	Name  string
+	Delay time.Duration
 }
 
 // Pipeline works on the requests of one generation.
@@ -58,6 +70,9 @@ type Pipeline struct {
 	// touched has the partitions whose offsets may have moved since filling was begun.
 	touched map[broker.TopicPartition]bool
 
+	// parking has the place in Config.Retry of the topic where a request is parked next, by the topic that it came from.
+	parking map[string]int
+
 	key    []byte
 	single [1]checker.Outcome
 }
@@ -84,6 +99,13 @@ func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Produc
 		offsets:   make(map[broker.TopicPartition]*consumer.Offsets),
 		committed: make(map[broker.TopicPartition]int64),
 		touched:   make(map[broker.TopicPartition]bool),
+		parking:   make(map[string]int),
+	}
+	for i, t := range cfg.Retry {
+		pl.parking[t.Name] = min(i+1, len(cfg.Retry)-1)
+	}
+	for _, name := range cfg.OldRetry {
+		pl.parking[name] = 0
 	}
 	for tp, position := range positions {
 		pl.offsets[tp] = &consumer.Offsets{}
@@ -110,6 +132,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		p.takeUp(now)
 		p.checker.Backlog(len(p.waiting) > 0 || len(p.behind) > 0 || p.followed)
 		p.checker.Flush(p.calls, now)
+		p.settleEnded()
 		p.publish(ctx)
 		incoming := p.incoming
 		if deadline != nil {
@@ -118,7 +141,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 			incoming = nil
 		}
-		if due, ok := p.checker.Due(); ok {
+		if due, ok := p.checker.Due(now); ok {
 			timer.Reset(time.Until(due))
 		} else {
 			timer.Stop()

@@ -9,21 +9,27 @@ import (
 	"consentd/status"
 )
 
-// settle compares a reply with what is known, conversation by conversation: changes and new status go with the batch that
-// is being filled, whether or not the requests that asked are complete.
+// settle gives a reply back to the checker. What it answers is compared with what is known, conversation by conversation:
+// changes and new status go with the batch that is being filled, whether or not the requests that asked are complete.
 func (p *Pipeline) settle(reply *checker.Reply) {
 	if reply.Unasked > 0 {
 		p.log.Warn().Int("pairs", reply.Unasked).Msg("a reply had pairs that nobody asked for: ignored")
 	}
-	now := reply.At
-	p.checker.Settled(p.calls, reply, time.Now(), func(q *checker.Question, o checker.Outcome) {
+	p.checker.Settled(p.calls, reply, time.Now())
+	p.settleEnded()
+}
+
+// settleEnded hands each question's outcome to all who wait for it.
+func (p *Pipeline) settleEnded() {
+	for _, e := range p.checker.Ended() {
+		o := e.Outcome
 		if o.Failure == nil {
-			o = p.settleAnswer(q, o)
+			o = p.settleAnswer(e.Question, o)
 		}
-		for _, w := range q.Waiters {
-			p.resolve(w, o, now)
+		for _, w := range e.Question.Waiters {
+			p.resolve(w, o, e.At)
 		}
-	})
+	}
 }
 
 // settleAnswer returns the answer that goes out: the reply, or what is known when the reply is stale.

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"consentd/config"
+	"consentd/wechat"
+)
+
+// reloadEvery is how often it is looked whether the corps have changed.
+const reloadEvery = 3 * time.Second
+
+// Reload loads the configuration anew.
+type Reload func() (config.Config, error)
+
+// watchCorps has the client know other corps, and others of their secrets, when wechat.corps_file or a file with a secret
+// changes. A configuration that can't be loaded leaves the corps as they are. It returns when ctx ends.
+func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps, api *wechat.Client, log zerolog.Logger) {
+	seen := fingerprint(cfg)
+	ticker := time.NewTicker(reloadEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		now := fingerprint(cfg)
+		if now == seen {
+			continue
+		}
+		seen = now
+		next, err := reload()
+		if err == nil {
+			err = api.SetCorps(c.of(next))
+		}
+		if err != nil {
+			log.Error().Str("problems", strings.ReplaceAll(err.Error(), "\n", "; ")).Msg("the corps have changed, but can't be read: they stay as they were")
+			continue
+		}
+		log.Info().Int("corps", len(next.AllCorps())).Msg("the corps have changed: they are read anew")
+		cfg = next
+		seen = fingerprint(cfg) // it may name other files
+	}
+}
+
+// fingerprint is another one when a file has changed that the corps are read from.
+func fingerprint(cfg config.Config) string {
+	var b strings.Builder
+	look := func(file string) {
+		if file == "" {
+			return
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", file, err)
+			return
+		}
+		fmt.Fprintf(&b, "%s: %d %d\n", file, info.Size(), info.ModTime().UnixNano())
+	}
+	look(cfg.WeChat.CorpsFile)
+	for _, corp := range cfg.AllCorps() {
+		look(corp.Token.SecretFile)
+		look(corp.Token.PermanentCodeFile)
+		look(corp.Token.ValueFile)
+	}
+	return b.String()
+}
