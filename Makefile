@@ -16,11 +16,11 @@ build: ## build bin/consentd
 demo: ## one round on this machine: requests, answers, withdrawals, changes; ends with a summary
 	go run ./cmd/consentd dev --rounds 1
 
-# `go test` hides skips. A new file name each time also keeps it from answering with the cached result of a package that
+# Many tests wait for a broker to give up a member: more run at once than there are CPUs. `go test` hides skips. A new file name each time also keeps it from answering with the cached result of a package that
 # skipped something, since that is tied to the variable's value.
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
-	KAFKATEST_SKIPS="$$skips" go test -race ./... || status=$$?; \
+	KAFKATEST_SKIPS="$$skips" go test -race -parallel 6 ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \
 		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \
 	fi >&2; \

@@ -25,8 +25,6 @@ type Request struct {
 	Invalid   *schemas.InvalidError
 	Value     []byte
 	Truncated int
-	// Ticket stands for the record where its offset is kept account of.
-	Ticket int64
 
 	// outcomes has what is known of each item; open counts those without.
 	outcomes []Outcome

@@ -23,7 +23,7 @@ type Config struct {
 	Suites      []Suite `yaml:"suites"`
 	Retry       Retry   `yaml:"retry"`
 	Status      Status  `yaml:"status"`
-	Delivery    string  `yaml:"delivery" default:"at_least_once" range:"exactly_once|at_least_once" doc:"whether events may be repeated after a crash"`
+	Delivery    string  `yaml:"delivery" default:"exactly_once" range:"exactly_once|at_least_once" doc:"whether events may be repeated after a crash"`
 	Ops         Ops     `yaml:"ops"`
 	Log         Log     `yaml:"log"`
 }

@@ -48,7 +48,7 @@ func TestLoad_WithoutAnythingGivesTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Instance != host || cfg.Consumer.MaxInFlight != 20000 || cfg.Batch.Linger != 20*time.Millisecond || cfg.Kafka.Brokers[0] != "localhost:9092" || cfg.Delivery != "at_least_once" {
+	if cfg.Instance != host || cfg.Consumer.MaxInFlight != 20000 || cfg.Batch.Linger != 20*time.Millisecond || cfg.Kafka.Brokers[0] != "localhost:9092" || cfg.Delivery != "exactly_once" {
 		t.Errorf("defaults: %+v", cfg)
 	}
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "unknown_corp") {
@@ -118,7 +118,7 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"url with user", "wechat: {base_url: 'https://u:canary-8d21@example.com'}", "", `consentd.yaml:1: wechat.base_url: want https://`},
 		{"timeouts", "consumer:\n  session_timeout: 30s", "", `consentd.yaml:2: consumer.session_timeout: 30s: want more than 36s`},
 		{"intervals", "retry: {initial_interval: 10s}", "", `retry.max_interval: 5s is less than retry.initial_interval (10s)`},
-		{"later delivery", "delivery: exactly_once", "", `consentd.yaml:1: delivery: exactly_once is not available yet: use at_least_once`},
+		{"delivery", "delivery: twice", "", `consentd.yaml:1: delivery: "twice": want exactly_once or at_least_once`},
 		{"later metrics", "ops: {listen: ':1'}", "", `consentd.yaml:1: ops.listen: metrics and health is not available yet`},
 		{"half a suite", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites[0].secret_file: is missing: want the file with the secret of suite s1, or CONSENTD_SUITES_S1_SECRET`},
 		{"suite without tickets", "suites: [{suite_id: s1, secret_file: $DIR/secret}]", "", `consentd.yaml:1: suites[0].ticket_file: is missing`},

@@ -5,10 +5,8 @@ import "reflect"
 // later are the keys whose feature does not exist yet: they are refused when they are set to other than their default,
 // never ignored.
 var later = map[string]string{
-	"topics.forward":               "several instances",
-	"producer.transaction_timeout": "transactions",
-	"delivery":                     "exactly_once",
-	"ops.listen":                   "metrics and health",
+	"topics.forward": "several instances",
+	"ops.listen":     "metrics and health",
 }
 
 func (l *loader) refuseLater() {
@@ -17,10 +15,6 @@ func (l *loader) refuseLater() {
 	for i, f := range l.fields {
 		feature, ok := later[f.key]
 		if ok && !reflect.DeepEqual(f.value.Interface(), defaults[i].value.Interface()) {
-			if f.key == "delivery" {
-				l.problem(f.key, "exactly_once is not available yet: use at_least_once")
-				continue
-			}
 			l.problem(f.key, "%s is not available yet: leave the key out (its default is %s)", feature, f.tag("default"))
 		}
 	}

@@ -117,11 +117,11 @@ func (g *Generation) Revoked() <-chan struct{} { return g.revoked }
 
 // Positions returns where each partition is taken up: its committed offset. A group that never committed begins at
 // Start, and that is committed at once, so that a partition which appears later begins at its beginning.
-func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]int64, error) {
+func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]broker.Offset, error) {
 	if len(g.partitions) == 0 {
 		return nil, nil
 	}
-	positions, err := g.cluster.Committed(ctx, g.member.Group, g.partitions)
+	positions, err := g.stable(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]i
 	if len(atBegin)+len(atEnd) == 0 {
 		return positions, nil
 	}
-	fresh, err := g.cluster.Earliest(ctx, atBegin)
+	begins, err := g.cluster.Earliest(ctx, atBegin)
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +148,36 @@ func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]i
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(fresh, ends)
+	fresh := make(map[broker.TopicPartition]broker.Offset)
+	for _, offsets := range []map[broker.TopicPartition]int64{begins, ends} {
+		for tp, at := range offsets {
+			fresh[tp] = broker.Offset{At: at}
+		}
+	}
 	if err := g.cluster.Commit(ctx, g.member, fresh); err != nil {
 		return nil, err
 	}
 	maps.Copy(positions, fresh)
 	return positions, nil
 }
+
+// stable returns the committed offsets once no transaction is about to move them.
+func (g *Generation) stable(ctx context.Context) (map[broker.TopicPartition]broker.Offset, error) {
+	for {
+		positions, err := g.cluster.Committed(ctx, g.member.Group, g.partitions)
+		if !errors.Is(err, kafka.UnstableOffsetCommit) {
+			return positions, err
+		}
+		select {
+		case <-time.After(unstablePause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// unstablePause is how soon to look again for offsets that a transaction is about to move.
+const unstablePause = 20 * time.Millisecond
 
 // Intake takes up what is fetched.
 type Intake interface {
@@ -166,8 +189,12 @@ type Intake interface {
 }
 
 // Fetch reads the partitions from the positions on; see broker.Cluster.Fetch.
-func (g *Generation) Fetch(ctx context.Context, positions map[broker.TopicPartition]int64, in Intake) error {
-	return g.cluster.Fetch(ctx, positions, broker.FetchOptions{
+func (g *Generation) Fetch(ctx context.Context, positions map[broker.TopicPartition]broker.Offset, in Intake) error {
+	from := make(map[broker.TopicPartition]int64, len(positions))
+	for tp, position := range positions {
+		from[tp] = position.At
+	}
+	return g.cluster.Fetch(ctx, from, broker.FetchOptions{
 		Wanted:            in.Wanted,
 		MaxBytes:          g.config.FetchBytes,
 		PartitionMaxBytes: min(g.config.FetchBytes, partitionBytes),
@@ -199,10 +226,18 @@ func (g *Generation) outOfRange(ctx context.Context, tp broker.TopicPartition, p
 		return start[tp], nil
 	case position > end[tp] && tp.Topic == g.config.Requests && g.config.Start == StartLatest:
 		event.Msg("the log ends before the committed offset: going on at its end (consumer.start: latest)")
-		return end[tp], nil
+		return 0, g.startOver(ctx, tp, end[tp])
 	case position > end[tp]:
 		event.Msg("the log ends before the committed offset: going on at its start")
-		return start[tp], nil
+		return 0, g.startOver(ctx, tp, start[tp])
 	}
 	return position, nil // a follower that lags behind: ask again
+}
+
+// startOver commits where to go on in another log, and has the generation end: its account of the offsets is void.
+func (g *Generation) startOver(ctx context.Context, tp broker.TopicPartition, at int64) error {
+	if err := g.cluster.Commit(ctx, g.member, map[broker.TopicPartition]broker.Offset{tp: {At: at}}); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", tp, broker.ErrLogReplaced)
 }

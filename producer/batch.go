@@ -21,7 +21,7 @@ type Batch struct {
 	status      broker.Records
 	parked      broker.Records
 	deadLetters broker.Records
-	offsets     map[broker.TopicPartition]int64
+	offsets     map[broker.TopicPartition]broker.Offset
 	now         time.Time // the records' timestamp
 
 	headers *schemas.EventHeaders
@@ -78,8 +78,19 @@ func (b *Batch) DeadLetter(key, value []byte, original []schemas.Header, t *sche
 	b.deadLetters.Append(b.producer.deadLetters.partition(key), key, value, b.extra, b.now)
 }
 
-// Done says how far a partition's requests are done with this batch: next is the first offset that is not.
-func (b *Batch) Done(tp broker.TopicPartition, next int64) { b.offsets[tp] = next }
+// Done says how far a partition's requests are done with this batch.
+func (b *Batch) Done(tp broker.TopicPartition, next broker.Offset) { b.offsets[tp] = next }
+
+// Anchor gives a batch that moves no offset one that stays where it is: an older generation is found out by its offsets.
+func (b *Batch) Anchor(committed map[broker.TopicPartition]broker.Offset) {
+	if len(b.offsets) > 0 {
+		return
+	}
+	for tp, next := range committed {
+		b.offsets[tp] = next
+		return
+	}
+}
 
 // Empty tells whether there is nothing to publish.
 func (b *Batch) Empty() bool {

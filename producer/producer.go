@@ -25,9 +25,10 @@ type Topics struct {
 
 // Producer publishes batches. Publish and NewBatch may be called from two goroutines.
 type Producer struct {
-	cluster *broker.Cluster
-	source  string
-	log     zerolog.Logger
+	cluster    *broker.Cluster
+	transactor *broker.Transactor // nil: at least once
+	source     string
+	log        zerolog.Logger
 
 	results, changes, status, deadLetters topic
 	retry                                 []topic
@@ -44,13 +45,14 @@ func (t *topic) partition(key []byte) broker.TopicPartition {
 	return broker.TopicPartition{Topic: t.name, Partition: t.partitioner.Partition(key)}
 }
 
-// New looks the topics up and returns a producer for the events of a consumer group.
-func New(ctx context.Context, cluster *broker.Cluster, group string, t Topics, log zerolog.Logger) (*Producer, error) {
+// New looks the topics up and returns a producer for the events of a consumer group. With a transactor each batch is a
+// transaction; nil: parts of a batch may be repeated.
+func New(ctx context.Context, cluster *broker.Cluster, transactor *broker.Transactor, group string, t Topics, log zerolog.Logger) (*Producer, error) {
 	if t.Changes == "" {
 		t.Changes = t.Results
 	}
 	p := &Producer{
-		cluster: cluster, source: schemas.SourceOf(group), log: log,
+		cluster: cluster, transactor: transactor, source: schemas.SourceOf(group), log: log,
 		results: topic{name: t.Results}, changes: topic{name: t.Changes},
 		status: topic{name: t.Status}, deadLetters: topic{name: t.DeadLetters},
 		spare: make(chan *Batch, 2),
@@ -95,7 +97,7 @@ func (p *Producer) NewBatch(ctx context.Context) *Batch {
 	case b = <-p.spare:
 	default:
 		b = &Batch{
-			producer: p, headers: schemas.NewEventHeaders(p.source), offsets: make(map[broker.TopicPartition]int64),
+			producer: p, headers: schemas.NewEventHeaders(p.source), offsets: make(map[broker.TopicPartition]broker.Offset),
 		}
 	}
 	b.now = time.Now()
@@ -115,24 +117,28 @@ func (p *Producer) Reuse(b *Batch) {
 	}
 }
 
-// Publish sends the batch and then commits its offsets as member m: events, status records, parked requests, dead letters
-// and offsets in this order, each acknowledged by all in-sync replicas before the next. After an error none, some or all of it may have
-// been published; published again it carries the same event ids. It tries until ctx ends, except where trying again
-// can't help.
+// Publish sends the batch as member m of its group. With a transactor all of it is there afterwards or, when the process ends
+// before, nothing. Without, events, status records, parked requests, dead letters and offsets are sent in this order, each
+// acknowledged by all in-sync replicas before the next: after an error none, some or all of it may have been published;
+// published again it carries the same event ids. It tries until ctx ends, except where trying again can't help.
 func (p *Producer) Publish(ctx context.Context, m broker.Member, b *Batch) error {
-	for _, records := range []*broker.Records{&b.events, &b.status, &b.parked, &b.deadLetters} {
+	parts := []*broker.Records{&b.events, &b.status, &b.parked, &b.deadLetters}
+	if p.transactor != nil {
+		if err := p.transactor.Publish(ctx, m, b.offsets, parts...); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		return nil
+	}
+	for _, records := range parts {
 		if err := p.cluster.Produce(ctx, records, p.log); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
-	}
-	if len(b.offsets) == 0 {
-		return nil
 	}
 	return p.commit(ctx, m, b.offsets)
 }
 
 // commit tries again while the coordinator moves; that the generation is over is final.
-func (p *Producer) commit(ctx context.Context, m broker.Member, offsets map[broker.TopicPartition]int64) error {
+func (p *Producer) commit(ctx context.Context, m broker.Member, offsets map[broker.TopicPartition]broker.Offset) error {
 	attempt := func() error {
 		err := p.cluster.Commit(ctx, m, offsets)
 		if code := kafka.Error(0); err != nil && errors.As(err, &code) && !code.Temporary() {

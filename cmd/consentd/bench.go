@@ -26,11 +26,12 @@ func benchCommand() *cobra.Command {
 		Long: `Measure the daemon on a workload. Broker, simulated WeCom and load run in other processes, so that CPU time and memory are
 the daemon's alone, its start and the restoring of the status included.
 
-  steady  known conversations, nothing changed, flat single requests keyed by corp id. In the same run the floor is
-          measured: bare kafka-go that moves the same records in and as many out, with no JSON and no API
-  sick    what three corps in trouble cost the others: for how long those wait for an answer, alone and beside them
-  outage  requests wait while the API is down: the daemon's memory, and what happens afterwards
-  quota   many corps under the calls a minute that WeCom allows: the time beside the ideal one
+  steady    known conversations, nothing changed, flat single requests keyed by corp id. In the same run the floor is
+            measured: bare kafka-go that moves the same records in and as many out, with no JSON and no API
+  delivery  the same, exactly once and at least once by turns
+  sick      what three corps in trouble cost the others: for how long those wait for an answer, alone and beside them
+  outage    requests wait while the API is down: the daemon's memory, and what happens afterwards
+  quota     many corps under the calls a minute that WeCom allows: the time beside the ideal one
 
 Without --brokers an embedded broker is started. Topics with a name of their own are created and left behind.`,
 		Example: "  consentd bench --brokers localhost:9092\n  consentd bench --rate 5000 --corps 1 --items 100000",

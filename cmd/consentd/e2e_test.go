@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,7 +128,8 @@ func TestDaemon_AnswersEachItemOnceAndReportsExactlyTheChanges(t *testing.T) {
 				t.Fatalf("change at the first check: %+v", c)
 			}
 		}
-		if calls := w.sim.Stats().Calls.Single; float64(calls)/(singles/100) > 1.02 {
+		// Each corp's last call is made when there is no backlog any more.
+		if calls := w.sim.Stats().Calls.Single; float64(calls-3)/(singles/100) > 1.02 {
 			t.Errorf("%d calls for %d pairs that were all waiting: more than 1.02 times the ideal: %+v", calls, singles, w.sim.Stats().Corps)
 		} else {
 			t.Logf("%d single calls for %d pairs", calls, singles)
@@ -249,14 +253,11 @@ func (w *world) wantStatus(events []event) {
 func (w *world) wantAllCommitted() {
 	w.t.Helper()
 	for _, topic := range append(w.retryTopics(), w.topics.requests) {
-		ends := make(map[int32]int64)
-		for _, r := range kafkatest.ReadAll(w.t, w.broker.Addr(), topic) {
-			ends[r.Partition] = r.Offset + 1
-		}
 		committed := kafkatest.CommittedOffsets(w.t, w.broker.Addr(), w.topics.requests, topic)
-		maps.DeleteFunc(committed, func(_ int32, offset int64) bool { return offset == 0 })
-		if !maps.Equal(committed, ends) {
-			w.t.Errorf("committed offsets of %s %v, the topic ends at %v", topic, committed, ends)
+		for _, r := range kafkatest.ReadAll(w.t, w.broker.Addr(), topic) {
+			if committed[r.Partition] <= r.Offset {
+				w.t.Errorf("the committed offset of %s/%d is %d: it is not beyond the record at %d", topic, r.Partition, committed[r.Partition], r.Offset)
+			}
 		}
 	}
 }
@@ -304,11 +305,53 @@ func wantEveryItem(t testing.TB, events []event, items int) (repeated int) {
 	return repeated
 }
 
-func TestDaemon_KilledInTheMiddleLosesNothing(t *testing.T) {
-	t.Parallel()
+// eachDelivery runs a test with exactly-once delivery on both brokers, and with at-least-once on the embedded one.
+func eachDelivery(t *testing.T, test func(t *testing.T, b *kafkatest.Broker, delivery string)) {
+	t.Helper()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
 		t.Parallel()
+		test(t, b, "exactly_once")
+	})
+	t.Run("at_least_once", func(t *testing.T) {
+		t.Parallel()
+		test(t, kafkatest.Embedded(t), "at_least_once")
+	})
+}
+
+// deliver sets how events are delivered.
+func (w *world) deliver(delivery string) {
+	w.t.Helper()
+	config, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(w.config, string(config)+"delivery: "+delivery+"\n")
+}
+
+// wantDelivered wants every item to be answered, and unless events may be repeated, every answer and every change once.
+func (w *world) wantDelivered(delivery string, items int) {
+	w.t.Helper()
+	events := w.events()
+	repeated := wantEveryItem(w.t, events, items)
+	changes := make(map[string]int64)
+	for _, e := range changesOf(events) {
+		if e.Version != changes[e.Subject]+1 {
+			repeated++
+		}
+		changes[e.Subject] = e.Version
+	}
+	if repeated > 0 && delivery == "exactly_once" {
+		w.t.Errorf("%d answers or changes were repeated", repeated)
+	}
+	w.t.Logf("%d answers or changes repeated", repeated)
+	w.wantAllCommitted()
+}
+
+func TestDaemon_KilledInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel()
+	eachDelivery(t, func(t *testing.T, b *kafkatest.Broker, delivery string) {
 		w := setup(t, b, wechattest.Options{Delay: 50 * time.Millisecond})
+		w.deliver(delivery)
 		items := w.load(3000)
 		d := w.start()
 		w.await(items / 10)
@@ -319,8 +362,7 @@ func TestDaemon_KilledInTheMiddleLosesNothing(t *testing.T) {
 		d = w.start()
 		w.await(items)
 		d.stop()
-		t.Logf("%d answers repeated", wantEveryItem(t, w.events(), items))
-		w.wantAllCommitted()
+		w.wantDelivered(delivery, items)
 	})
 }
 
@@ -402,6 +444,9 @@ func TestDaemon_GoesOnAfterTheBrokerWasKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Apache(t)
 	w := setup(t, b, wechattest.Options{Delay: 20 * time.Millisecond})
+	// At least once: a broker alone that is killed between a commit and its markers loses the transaction, see
+	// docs/operations.md.
+	w.deliver("at_least_once")
 	items := w.load(3000)
 	d := w.start()
 	w.await(items / 10)
@@ -413,8 +458,7 @@ func TestDaemon_GoesOnAfterTheBrokerWasKilledAndRestarted(t *testing.T) {
 	}
 	w.await(items)
 	d.stop()
-	t.Logf("%d answers repeated", wantEveryItem(t, w.events(), items))
-	w.wantAllCommitted()
+	w.wantDelivered("at_least_once", items)
 }
 
 // badRequests are kinds of requests that can't be decoded. What is wrong with each is tested in package schemas; here,
@@ -642,5 +686,50 @@ func TestSecrets_AreNowhereWhenEverythingFails(t *testing.T) {
 	}
 	if n := len(kafkatest.ReadAll(t, b.Addr(), w.topics.deadLetters)); n != len(corps) {
 		t.Errorf("%d dead letters, want %d", n, len(corps))
+	}
+}
+
+func TestDaemon_ThatStallsAndWakesUpDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		w := setup(t, b, wechattest.Options{Delay: 50 * time.Millisecond})
+		items := w.load(3000)
+		d := w.start()
+		w.await(items / 10)
+		d.signal(syscall.SIGSTOP)
+		// The group gives its place away meanwhile, and the brokers abort its transaction.
+		kafkatest.AwaitEmptyGroup(t, b.Addr(), w.topics.requests)
+		d.signal(syscall.SIGCONT)
+		w.await(items)
+		d.stop()
+		w.wantDelivered("exactly_once", items)
+	})
+}
+
+func TestDaemon_TwoOfTheSameInstanceEndWithAClearError(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	w := setup(t, b, wechattest.Options{})
+	first, second := w.start(), w.start()
+	feeding, stop := context.WithCancel(t.Context())
+	var fed sync.WaitGroup
+	fed.Go(func() {
+		for i := 0; feeding.Err() == nil; i++ {
+			kafkatest.Produce(t, b.Addr(), w.request(fmt.Sprint(i), pairsRequest(fmt.Sprint(i), "ww1", 1)))
+		}
+	})
+	defer fed.Wait()
+	defer stop()
+	loser := first
+	select {
+	case <-first.exited:
+	case <-second.exited:
+		loser = second
+	case <-time.After(time.Minute):
+		t.Fatal("both go on")
+	}
+	if code := loser.wait(); code != exitFailed || !strings.Contains(string(loser.log.Bytes()), "give each its own `instance`") {
+		t.Errorf("exit code %d, want 1 and a line that names the instance:\n%s", code, loser.log.Bytes())
 	}
 }

@@ -60,10 +60,11 @@ type workload struct {
 const unpaced = 100_000_000
 
 var workloads = map[string]workload{
-	"steady": {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, steady},
-	"sick":   {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, unpaced, []string{"5s", "10s", "30s"}, sick},
-	"outage": {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, unpaced, []string{"1m"}, outage},
-	"quota":  {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, quotaCallsPerMinute, []string{"1m"}, quota},
+	"steady":   {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, steady},
+	"sick":     {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, unpaced, []string{"5s", "10s", "30s"}, sick},
+	"outage":   {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, unpaced, []string{"1m"}, outage},
+	"delivery": {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, delivery},
+	"quota":    {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, quotaCallsPerMinute, []string{"1m"}, quota},
 }
 
 // Workloads returns the names of what can be measured.
@@ -87,13 +88,14 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 	o.Rate, o.Outage = cmp.Or(o.Rate, w.defaults.Rate), cmp.Or(o.Outage, w.defaults.Outage)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the processes that are left
-	b := &run{options: o, say: say, corps: o.Corps, delays: w.delays}
+	b := &run{options: o, say: say, corps: o.Corps, delays: w.delays, callsPerMinute: w.callsPerMinute, delivery: "exactly_once"}
 	dir, err := os.MkdirTemp("", "consentd-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	if err := b.prepare(ctx, dir, w.callsPerMinute); err != nil {
+	b.dir = dir
+	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer b.cluster.Close()
@@ -111,13 +113,19 @@ type run struct {
 	cluster   *broker.Cluster
 	answers   *answers
 	corps     int // that are asked about
-	delays    []string
+	// dir has the daemon's file; delays, callsPerMinute and delivery are what stands in it.
+	dir            string
+	delays         []string
+	callsPerMinute int
+	delivery       string
+	// submitted is how many answers there are to be in all.
+	submitted int
 }
 
 func (b *run) topic(name string) string { return b.prefix + "." + name }
 
 // prepare starts what the daemon needs beside it.
-func (b *run) prepare(ctx context.Context, dir string, callsPerMinute int) error {
+func (b *run) prepare(ctx context.Context) error {
 	b.brokers, b.prefix = b.options.Brokers, "consentd-bench-"+strings.ToLower(rand.Text()[:8])
 	if len(b.brokers) == 0 {
 		b.say("starting an embedded broker")
@@ -156,11 +164,11 @@ func (b *run) prepare(ctx context.Context, dir string, callsPerMinute int) error
 		return err
 	}
 	b.answers = followAnswers(ctx, b.cluster, b.topic("results"))
-	return b.writeConfig(dir, callsPerMinute)
+	return b.writeConfig()
 }
 
-func (b *run) writeConfig(dir string, callsPerMinute int) error {
-	secretFile := filepath.Join(dir, "secret")
+func (b *run) writeConfig() error {
+	secretFile := filepath.Join(b.dir, "secret")
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
 		return err
 	}
@@ -172,14 +180,15 @@ func (b *run) writeConfig(dir string, callsPerMinute int) error {
 	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  retry_prefix: %s\n  dead_letters: %s\n",
 		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("retry"), b.topic("dead-letters"))
 	fmt.Fprintf(&y, "consumer:\n  group: %s\n", b.prefix)
-	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n  calls_per_minute: %d\n  corp_calls_per_minute: %d\n", b.simulator, callsPerMinute, callsPerMinute)
+	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n  calls_per_minute: %d\n  corp_calls_per_minute: %d\n", b.simulator, b.callsPerMinute, b.callsPerMinute)
 	fmt.Fprintf(&y, "retry:\n  delays: [%s]\n", strings.Join(b.delays, ", "))
+	fmt.Fprintf(&y, "delivery: %s\n", b.delivery)
 	y.WriteString("log:\n  level: warn\n")
 	y.WriteString("corps:\n")
 	for i := range b.options.Corps {
 		fmt.Fprintf(&y, "  - {corp_id: %s, token: {source: gettoken, secret_file: %s}}\n", corpID(i), secretFile)
 	}
-	b.config = filepath.Join(dir, "consentd.yaml")
+	b.config = filepath.Join(b.dir, "consentd.yaml")
 	return os.WriteFile(b.config, []byte(y.String()), 0o600)
 }
 

@@ -25,7 +25,8 @@ type QuotaReport struct {
 	Took  float64 `json:"took_s"`
 	Ideal float64 `json:"ideal_s"`
 	Ratio float64 `json:"ratio"`
-	// MostCallsOfACorp is the most calls of one corp at once.
+	// BusiestMinute is the most calls in any 60 s, MostCallsOfACorp the most of one corp at once, as the API saw them.
+	BusiestMinute    int `json:"busiest_minute"`
 	MostCallsOfACorp int `json:"most_calls_of_a_corp"`
 }
 
@@ -33,8 +34,8 @@ type QuotaReport struct {
 func (r QuotaReport) Print(out io.Writer) error {
 	fmt.Fprintf(out, "workload quota: %d items of %d corps, one request each, at most %d calls a minute, on broker %s\n\n",
 		r.Items, r.Corps, quotaCallsPerMinute, r.Broker)
-	_, err := fmt.Fprintf(out, "%d calls in %.1f s, %.2f times the ideal %.1f s; at most %d calls of one corp at once\n",
-		r.Calls, r.Took, r.Ratio, r.Ideal, r.MostCallsOfACorp)
+	_, err := fmt.Fprintf(out, "%d calls in %.1f s, %.2f times the ideal %.1f s; at most %d in any minute, and %d of one corp at once\n",
+		r.Calls, r.Took, r.Ratio, r.Ideal, r.BusiestMinute, r.MostCallsOfACorp)
 	return err
 }
 
@@ -58,7 +59,7 @@ func quota(ctx context.Context, b *run) (Report, error) {
 	for _, corp := range stats.Corps {
 		r.MostCallsOfACorp = max(r.MostCallsOfACorp, corp.MaxConcurrency)
 	}
-	r.Calls = int(stats.Calls.Single)
+	r.Calls, r.BusiestMinute = int(stats.Calls.Single), int(stats.BusiestMinute.Single)
 	r.Took = b.answers.between().Seconds()
 	r.Ideal = float64(r.Calls) / quotaCallsPerMinute * 60
 	r.Ratio = r.Took / r.Ideal

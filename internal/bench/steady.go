@@ -16,6 +16,7 @@ type SteadyReport struct {
 	Items      int     `json:"items"`
 	Corps      int     `json:"corps"`
 	Rate       int     `json:"rate,omitempty"`
+	Delivery   string  `json:"delivery"`
 	ItemsPerS  float64 `json:"items_per_second"`
 	CPUPerItem float64 `json:"cpu_us_per_item"`
 	// AllocsPerItem counts objects on the heap.
@@ -42,8 +43,8 @@ func (r SteadyReport) Print(out io.Writer) error {
 	if r.Rate > 0 {
 		load = fmt.Sprintf("%d a second", r.Rate)
 	}
-	fmt.Fprintf(out, "workload steady: %d items of %d corps, %s, on broker %s, %s/%s with %d CPUs\n\n",
-		r.Items, r.Corps, load, r.Broker, runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	fmt.Fprintf(out, "workload steady: %d items of %d corps, %s, %s, on broker %s, %s/%s with %d CPUs\n\n",
+		r.Items, r.Corps, load, r.Delivery, r.Broker, runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\titems/s\tCPU µs/item\tallocs/item\tpeak RSS MB\tcalls\tcalls/ideal\t")
 	fmt.Fprintf(w, "consentd\t%.0f\t%.2f\t%.1f\t%.0f\t%d\t%.3f\t\n", r.ItemsPerS, r.CPUPerItem, r.AllocsPerItem, r.PeakRSSMB, r.Calls, r.CallsOverIdeal)
@@ -57,16 +58,30 @@ func (r SteadyReport) Print(out io.Writer) error {
 
 // steady makes all conversations known, and then asks for them again.
 func steady(ctx context.Context, b *run) (Report, error) {
+	if err := b.makeKnown(ctx); err != nil {
+		return nil, err
+	}
+	r, err := b.steadyRound(ctx)
+	if err == nil && b.options.Rate == 0 {
+		r.Floor, err = b.floor(ctx)
+	}
+	return r, err
+}
+
+// makeKnown asks for every conversation once.
+func (b *run) makeKnown(ctx context.Context) error {
+	b.say(fmt.Sprintf("making %d conversations known", b.options.Conversations))
+	if err := b.submit(ctx, b.options.Conversations); err != nil {
+		return err
+	}
+	b.submitted += b.options.Conversations
+	_, err := b.daemon(ctx, func(*process) error { return b.answers.await(ctx, b.submitted) })
+	return err
+}
+
+// steadyRound asks for all items and measures the daemon that answers.
+func (b *run) steadyRound(ctx context.Context) (SteadyReport, error) {
 	o := b.options
-	b.say(fmt.Sprintf("making %d conversations known", o.Conversations))
-	if err := b.submit(ctx, o.Conversations); err != nil {
-		return nil, err
-	}
-	answers := o.Conversations
-	_, err := b.daemon(ctx, func(*process) error { return b.answers.await(ctx, answers) })
-	if err != nil {
-		return nil, err
-	}
 	var calls int
 	var took time.Duration
 	asked := func() (err error) {
@@ -75,8 +90,8 @@ func steady(ctx context.Context, b *run) (Report, error) {
 		return err
 	}
 	answered := func() error {
-		answers += o.Items
-		if err := b.answers.await(ctx, answers); err != nil {
+		b.submitted += o.Items
+		if err := b.answers.await(ctx, b.submitted); err != nil {
 			return err
 		}
 		took = b.answers.between()
@@ -85,36 +100,33 @@ func steady(ctx context.Context, b *run) (Report, error) {
 		return err
 	}
 	var usage Usage
+	var err error
 	if o.Rate > 0 {
 		b.say(fmt.Sprintf("asking for %d items, %d a second", o.Items, o.Rate))
 		usage, err = b.daemon(ctx, func(*process) error {
-			answers++ // one request tells that the daemon is at work
+			b.submitted++ // one request tells that the daemon is at work
 			return doAll(
 				func() error { return b.submit(ctx, 1) },
-				func() error { return b.answers.await(ctx, answers) },
+				func() error { return b.answers.await(ctx, b.submitted) },
 				asked, func() error { return b.submitPaced(ctx, 0, o.Items, o.Rate) }, answered)
 		})
 	} else {
 		b.say(fmt.Sprintf("asking for %d items, all waiting", o.Items))
 		if err := b.submit(ctx, o.Items); err != nil {
-			return nil, err
+			return SteadyReport{}, err
 		}
 		usage, err = b.daemon(ctx, func(*process) error { return doAll(asked, answered) })
 	}
 	if err != nil {
-		return nil, err
+		return SteadyReport{}, err
 	}
 	items := float64(o.Items)
-	r := SteadyReport{
-		Broker: b.brokerName(), Items: o.Items, Corps: o.Corps, Rate: o.Rate,
+	return SteadyReport{
+		Broker: b.brokerName(), Items: o.Items, Corps: o.Corps, Rate: o.Rate, Delivery: b.delivery,
 		ItemsPerS: items / took.Seconds(), CPUPerItem: float64(usage.CPU.Microseconds()) / items,
 		AllocsPerItem: float64(usage.Mallocs) / items, PeakRSSMB: megabytes(usage.PeakRSS),
 		Calls: calls, CallsOverIdeal: float64(calls) / (items / pairsACall),
-	}
-	if o.Rate == 0 {
-		r.Floor, err = b.floor(ctx)
-	}
-	return r, err
+	}, nil
 }
 
 // brokerName says where the topics were.

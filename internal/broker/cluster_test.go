@@ -261,7 +261,7 @@ func TestCluster_ReportsThatNobodyAnswers(t *testing.T) {
 		"config":          func() error { _, err := c.Config(ctx, "topic", "cleanup.policy"); return err },
 		"earliest":        func() error { _, err := c.Earliest(ctx, tp); return err },
 		"committed":       func() error { _, err := c.Committed(ctx, "group", tp); return err },
-		"commit":          func() error { return c.Commit(ctx, noMember("group"), map[TopicPartition]int64{tp[0]: 1}) },
+		"commit":          func() error { return c.Commit(ctx, noMember("group"), map[TopicPartition]Offset{tp[0]: {At: 1}}) },
 		"read to the end": func() error {
 			return c.ReadToEnd(ctx, "topic", zerolog.Nop(), func(*Record) error { return nil })
 		},

@@ -17,7 +17,7 @@ func Permanent(err error) bool {
 	case kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed,
 		kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.UnsupportedVersion,
 		kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidTopic, kafka.InvalidRecord,
-		kafka.PolicyViolation, kafka.InvalidRequiredAcks:
+		kafka.PolicyViolation, kafka.InvalidRequiredAcks, kafka.TransactionalIDAuthorizationFailed:
 		return true
 	}
 	return false

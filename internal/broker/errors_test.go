@@ -29,6 +29,7 @@ func TestPermanent_AreTheErrorsThatOnlyAPersonCanMend(t *testing.T) {
 		{"invalid topic name", kafka.InvalidTopic, true},
 		{"record refused", kafka.InvalidRecord, true},
 		{"against a policy", kafka.PolicyViolation, true},
+		{"no right to transactions", kafka.TransactionalIDAuthorizationFailed, true},
 		{"acks refused", kafka.InvalidRequiredAcks, true},
 
 		{"topic absent, as yet", kafka.UnknownTopicOrPartition, false},

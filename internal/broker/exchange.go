@@ -31,6 +31,13 @@ const (
 	offsetCommitVersion = 7
 	listOffsetsVersion  = 5
 	metadataVersion     = 8
+
+	findCoordinatorVersion    = 3
+	initProducerIDVersion     = 3
+	addPartitionsToTxnVersion = 2
+	addOffsetsToTxnVersion    = 2
+	txnOffsetCommitVersion    = 3
+	endTxnVersion             = 2
 )
 
 // ApiKey is what kafka-go routes by.

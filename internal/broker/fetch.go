@@ -22,7 +22,8 @@ type FetchOptions struct {
 	// the broker may wait for records of them: until others may be wanted too. An error ends the fetch. nil: all of them,
 	// always.
 	Wanted func(ctx context.Context, tps []TopicPartition) (wanted []TopicPartition, wait time.Duration, err error)
-	// OutOfRange says where to go on when a partition's log does not hold the position.
+	// OutOfRange says where to go on when a partition's log does not hold the position. ErrLogReplaced ends the fetch; other
+	// errors pass.
 	OutOfRange func(ctx context.Context, tp TopicPartition, position int64) (int64, error)
 	Log        zerolog.Logger
 }
@@ -93,6 +94,9 @@ type fetch struct {
 	// next has each partition's position. A partition is with one broker's goroutine at a time.
 	next map[TopicPartition]*int64
 }
+
+// ErrLogReplaced says that a partition has another log than before, so that what is known of its offsets is void.
+var ErrLogReplaced = errors.New("a partition's log was replaced")
 
 // handlerError ends the fetch: it is not the cluster's.
 type handlerError struct{ err error }
@@ -209,8 +213,11 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	switch err := kafka.Error(p.ErrorCode); {
 	case err == kafka.OffsetOutOfRange:
 		position, err := f.options.OutOfRange(ctx, tp, *next)
-		if err == nil {
+		switch {
+		case err == nil:
 			*next = position
+		case errors.Is(err, ErrLogReplaced):
+			return &handlerError{err}
 		}
 		return err
 	case p.ErrorCode != 0:

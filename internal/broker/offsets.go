@@ -72,9 +72,15 @@ func byTopic(tps []TopicPartition) map[string][]int32 {
 	return topics
 }
 
-// Committed returns a group's committed offsets; partitions that have none are left out. Offsets that a transaction is
-// about to move are an error that passes (UNSTABLE_OFFSET_COMMIT).
-func (c *Cluster) Committed(ctx context.Context, group string, tps []TopicPartition) (map[TopicPartition]int64, error) {
+// Offset is what a group commits for a partition: where it goes on, and a text of its own, at most 4,096 bytes.
+type Offset struct {
+	At       int64
+	Metadata string
+}
+
+// Committed returns a group's committed offsets; partitions that have none are left out. While a transaction is about to
+// move one the error is kafka.UnstableOffsetCommit, which passes.
+func (c *Cluster) Committed(ctx context.Context, group string, tps []TopicPartition) (map[TopicPartition]Offset, error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group, req.RequireStable = group, true
 	for topic, partitions := range byTopic(tps) {
@@ -90,14 +96,18 @@ func (c *Cluster) Committed(ctx context.Context, group string, tps []TopicPartit
 	if res.ErrorCode != 0 {
 		return nil, fmt.Errorf("committed offsets of group %s: %w", group, kafka.Error(res.ErrorCode))
 	}
-	offsets := make(map[TopicPartition]int64, len(tps))
+	offsets := make(map[TopicPartition]Offset, len(tps))
 	for _, t := range res.Topics {
 		for _, p := range t.Partitions {
 			if p.ErrorCode != 0 {
 				return nil, fmt.Errorf("committed offset of %s/%d: %w", t.Topic, p.Partition, kafka.Error(p.ErrorCode))
 			}
 			if p.Offset >= 0 {
-				offsets[TopicPartition{t.Topic, p.Partition}] = p.Offset
+				o := Offset{At: p.Offset}
+				if p.Metadata != nil {
+					o.Metadata = *p.Metadata
+				}
+				offsets[TopicPartition{t.Topic, p.Partition}] = o
 			}
 		}
 	}
@@ -112,7 +122,7 @@ type Member struct {
 }
 
 // Commit sets the group's offsets. It is refused when the generation is over.
-func (c *Cluster) Commit(ctx context.Context, m Member, offsets map[TopicPartition]int64) error {
+func (c *Cluster) Commit(ctx context.Context, m Member, offsets map[TopicPartition]Offset) error {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation, req.MemberID = m.Group, m.Generation, m.ID
 	at := make(map[string]int)
@@ -126,7 +136,7 @@ func (c *Cluster) Commit(ctx context.Context, m Member, offsets map[TopicPartiti
 			req.Topics = append(req.Topics, t)
 		}
 		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.Metadata = tp.Partition, offset, kmsg.StringPtr("")
+		p.Partition, p.Offset, p.Metadata = tp.Partition, offset.At, &offset.Metadata
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
 	}
 	r, err := c.send(ctx, coordinatorOf(m.Group), req, offsetCommitVersion, &buffers{})

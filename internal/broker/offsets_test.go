@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/segmentio/kafka-go"
@@ -42,25 +43,25 @@ func TestCommit_IsWhatCommittedReturns(t *testing.T) {
 		ctx, c := setup(t, b, one, two)
 		group := b.Topic(t, "group")
 		everything := []TopicPartition{{one, 0}, {one, 1}, {one, 2}, {two, 0}}
-		commit := func(offsets map[TopicPartition]int64) {
+		commit := func(offsets map[TopicPartition]Offset) {
 			t.Helper()
 			passing(ctx, t, func() (any, error) { return nil, c.Commit(ctx, noMember(group), offsets) })
 		}
 
-		commit(map[TopicPartition]int64{{one, 0}: 0, {one, 2}: 42, {two, 0}: 7})
-		commit(map[TopicPartition]int64{{one, 2}: 41}) // back, too
+		commit(map[TopicPartition]Offset{{one, 0}: {At: 0}, {one, 2}: {At: 42}, {two, 0}: {7, "a text"}})
+		commit(map[TopicPartition]Offset{{one, 2}: {41, strings.Repeat("x", 4096)}}) // back, too
 
-		got := passing(ctx, t, func() (map[TopicPartition]int64, error) { return c.Committed(ctx, group, everything) })
-		if want := map[TopicPartition]int64{{one, 0}: 0, {one, 2}: 41, {two, 0}: 7}; !maps.Equal(got, want) {
+		got := passing(ctx, t, func() (map[TopicPartition]Offset, error) { return c.Committed(ctx, group, everything) })
+		if want := map[TopicPartition]Offset{{one, 0}: {At: 0}, {one, 2}: {41, strings.Repeat("x", 4096)}, {two, 0}: {7, "a text"}}; !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if got, want := kafkatest.CommittedOffsets(t, b.Addr(), group, one), map[int32]int64{0: 0, 2: 41}; !maps.Equal(got, want) {
 			t.Errorf("franz-go reads %v, want %v", got, want)
 		}
-		if got, want := kafkatest.CommittedMetadata(t, b.Addr(), group, two), map[int32]string{0: ""}; !maps.Equal(got, want) {
-			t.Errorf("with metadata %q, want none", got)
+		if got, want := kafkatest.CommittedMetadata(t, b.Addr(), group, two), map[int32]string{0: "a text"}; !maps.Equal(got, want) {
+			t.Errorf("with metadata %q, want %q", got, want)
 		}
-		got = passing(ctx, t, func() (map[TopicPartition]int64, error) { return c.Committed(ctx, group, everything[1:2]) })
+		got = passing(ctx, t, func() (map[TopicPartition]Offset, error) { return c.Committed(ctx, group, everything[1:2]) })
 		if len(got) != 0 {
 			t.Errorf("of a partition that was not committed: %v", got)
 		}
@@ -89,9 +90,9 @@ func TestCommitted_ReadsOffsetsThatOthersCommittedWithMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		tp := TopicPartition{topic, 0}
-		got := passing(ctx, t, func() (map[TopicPartition]int64, error) { return c.Committed(ctx, group, []TopicPartition{tp}) })
-		if got[tp] != 9 {
-			t.Errorf("got %v, want 9", got)
+		got := passing(ctx, t, func() (map[TopicPartition]Offset, error) { return c.Committed(ctx, group, []TopicPartition{tp}) })
+		if want := (Offset{9, "done: 11"}); got[tp] != want {
+			t.Errorf("got %v, want %v", got, want)
 		}
 	})
 }
@@ -102,7 +103,7 @@ func TestCommitted_OfAGroupThatNeverWasIsNothing(t *testing.T) {
 		t.Parallel()
 		topic := makeTopic(t, b, 1, nil)
 		ctx, c := setup(t, b, topic)
-		got := passing(ctx, t, func() (map[TopicPartition]int64, error) {
+		got := passing(ctx, t, func() (map[TopicPartition]Offset, error) {
 			got, err := c.Committed(ctx, b.Topic(t, "group"), []TopicPartition{{topic, 0}})
 			if b.Kind() == "embedded" && errors.Is(err, kafka.GroupIdNotFound) {
 				return nil, nil // its own way to say so
@@ -123,9 +124,9 @@ func TestCommit_OfAGenerationThatIsOverIsRefused(t *testing.T) {
 		ctx, c := setup(t, b, topic)
 		group := b.Topic(t, "group")
 		passing(ctx, t, func() (any, error) {
-			return nil, c.Commit(ctx, noMember(group), map[TopicPartition]int64{{topic, 0}: 5})
+			return nil, c.Commit(ctx, noMember(group), map[TopicPartition]Offset{{topic, 0}: {At: 5}})
 		})
-		err := c.Commit(ctx, Member{Group: group, Generation: 3, ID: "gone"}, map[TopicPartition]int64{{topic, 0}: 1})
+		err := c.Commit(ctx, Member{Group: group, Generation: 3, ID: "gone"}, map[TopicPartition]Offset{{topic, 0}: {At: 1}})
 		if !errors.Is(err, kafka.UnknownMemberId) && !errors.Is(err, kafka.IllegalGeneration) {
 			t.Errorf("got %v, want %v or %v", err, kafka.UnknownMemberId, kafka.IllegalGeneration)
 		}
@@ -142,7 +143,9 @@ func TestCommitted_OffsetsThatATransactionIsAboutToMoveAreAnErrorThatPasses(t *t
 		topic := makeTopic(t, b, 1, nil)
 		ctx, c := setup(t, b, topic)
 		group, tp := b.Topic(t, "group"), TopicPartition{topic, 0}
-		passing(ctx, t, func() (any, error) { return nil, c.Commit(ctx, noMember(group), map[TopicPartition]int64{tp: 1}) })
+		passing(ctx, t, func() (any, error) {
+			return nil, c.Commit(ctx, noMember(group), map[TopicPartition]Offset{tp: {At: 1}})
+		})
 		end := commitInTransaction(ctx, t, b, group, topic, 2)
 
 		_, err := c.Committed(ctx, group, []TopicPartition{tp})
@@ -154,7 +157,7 @@ func TestCommitted_OffsetsThatATransactionIsAboutToMoveAreAnErrorThatPasses(t *t
 		for errors.Is(err, kafka.UnstableOffsetCommit) { // its markers are being written
 			got, err = c.Committed(ctx, group, []TopicPartition{tp})
 		}
-		if err != nil || got[tp] != 2 {
+		if err != nil || got[tp].At != 2 {
 			t.Errorf("after it: got %v, %v, want 2", got, err)
 		}
 	})
@@ -273,7 +276,7 @@ func TestOffsets_ReportTheBrokersError(t *testing.T) {
 		ask  func(context.Context, *Cluster, TopicPartition) error
 	}{
 		{"commit", kmsg.OffsetCommit, false, func(ctx context.Context, c *Cluster, tp TopicPartition) error {
-			return c.Commit(ctx, noMember("group"), map[TopicPartition]int64{tp: 1})
+			return c.Commit(ctx, noMember("group"), map[TopicPartition]Offset{tp: {At: 1}})
 		}},
 		{"committed, of the group", kmsg.OffsetFetch, true, func(ctx context.Context, c *Cluster, tp TopicPartition) error {
 			_, err := c.Committed(ctx, "group", []TopicPartition{tp})

@@ -110,9 +110,6 @@ func (p *partitionRecords) open(at time.Time) {
 	binary.BigEndian.PutUint32(head[atMagic-4:], ^uint32(0)) // leader epoch: the broker's to set
 	binary.BigEndian.PutUint64(head[atBaseTimestamp:], uint64(at.UnixMilli()))
 	binary.BigEndian.PutUint64(head[atMaxTimestamp:], uint64(at.UnixMilli()))
-	binary.BigEndian.PutUint64(head[atProducerID:], ^uint64(0)) // none
-	binary.BigEndian.PutUint16(head[atProducerEpoch:], ^uint16(0))
-	binary.BigEndian.PutUint32(head[atBaseSequence:], ^uint32(0))
 }
 
 // close keeps the open batch's lengths and counts; its checksum is made when it is sent.
@@ -123,8 +120,8 @@ func (p *partitionRecords) close() {
 	binary.BigEndian.PutUint32(batch[atRecordCount:], p.count)
 }
 
-// batch returns the first batch that was not acknowledged, ready to be sent; nil when there is none.
-func (p *partitionRecords) batch() []byte {
+// batch returns the first batch that was not acknowledged, ready to be sent with a stamp; nil when there is none.
+func (p *partitionRecords) batch(s stamp) []byte {
 	if p.sent == len(p.batches) {
 		return nil
 	}
@@ -133,8 +130,36 @@ func (p *partitionRecords) batch() []byte {
 		end = p.batches[p.sent+1]
 	}
 	b := p.buf[p.batches[p.sent]:end]
+	s.put(b)
 	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], castagnoli))
 	return b
+}
+
+// countOf returns how many records the batch with that number has.
+func (p *partitionRecords) countOf(batch int) uint32 {
+	return binary.BigEndian.Uint32(p.buf[p.batches[batch]+atRecordCount:])
+}
+
+// stamp says who produces a batch.
+type stamp struct {
+	transactional bool
+	producerID    int64
+	epoch         int16
+	sequence      int32 // of the first record
+}
+
+// unstamped is for records outside transactions.
+var unstamped = stamp{producerID: -1, epoch: -1, sequence: -1}
+
+func (s stamp) put(batch []byte) {
+	attributes := uint16(0)
+	if s.transactional {
+		attributes = transactional
+	}
+	binary.BigEndian.PutUint16(batch[atAttributes:], attributes)
+	binary.BigEndian.PutUint64(batch[atProducerID:], uint64(s.producerID))
+	binary.BigEndian.PutUint16(batch[atProducerEpoch:], uint16(s.epoch))
+	binary.BigEndian.PutUint32(batch[atBaseSequence:], uint32(s.sequence))
 }
 
 func varintLen(n int) int {
@@ -166,16 +191,11 @@ func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) e
 	pause := backoff.WithContext(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0)), ctx)
 	for {
-		var waiting []TopicPartition
-		for tp, p := range r.partitions {
-			if p.sent < len(p.batches) {
-				waiting = append(waiting, tp)
-			}
-		}
+		waiting := r.waiting()
 		if len(waiting) == 0 {
 			return nil
 		}
-		err := c.produceRound(ctx, r, waiting)
+		err := c.produceRound(ctx, r, waiting, "", func(TopicPartition) stamp { return unstamped })
 		if err == nil {
 			pause.Reset()
 			continue
@@ -195,8 +215,19 @@ func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) e
 	}
 }
 
-// produceRound sends the next batch of each partition.
-func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicPartition) error {
+// waiting returns the partitions with a batch that was not acknowledged.
+func (r *Records) waiting() []TopicPartition {
+	var waiting []TopicPartition
+	for tp, p := range r.partitions {
+		if p.sent < len(p.batches) {
+			waiting = append(waiting, tp)
+		}
+	}
+	return waiting
+}
+
+// produceRound sends the next batch of each partition, in the transaction of that id, if any.
+func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicPartition, transactionalID string, stamp func(TopicPartition) stamp) error {
 	led, err := c.byLeader(ctx, waiting)
 	if err != nil {
 		return err
@@ -213,7 +244,11 @@ func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicP
 			b = &buffers{}
 			r.requests[id] = b
 		}
-		g.Go(func() error { return c.produceTo(ctx, id, tps, r, b) })
+		req := kmsg.NewPtrProduceRequest()
+		if transactionalID != "" {
+			req.TransactionID = &transactionalID
+		}
+		g.Go(func() error { return c.produceTo(ctx, id, tps, r, b, req, stamp) })
 	}
 	err = g.Wait()
 	if err == nil && have < len(waiting) {
@@ -222,8 +257,7 @@ func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicP
 	return err
 }
 
-func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition, r *Records, b *buffers) error {
-	req := kmsg.NewPtrProduceRequest()
+func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition, r *Records, b *buffers, req *kmsg.ProduceRequest, stamp func(TopicPartition) stamp) error {
 	req.Acks = -1 // all in-sync replicas
 	req.TimeoutMillis = int32(produceTimeout / time.Millisecond)
 	size := 0
@@ -232,7 +266,8 @@ func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition,
 		t.Topic = topic
 		for _, partition := range partitions {
 			p := kmsg.NewProduceRequestTopicPartition()
-			p.Partition, p.Records = partition, r.partitions[TopicPartition{topic, partition}].batch()
+			tp := TopicPartition{topic, partition}
+			p.Partition, p.Records = partition, r.partitions[tp].batch(stamp(tp))
 			t.Partitions = append(t.Partitions, p)
 			size += len(p.Records)
 		}

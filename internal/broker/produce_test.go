@@ -106,7 +106,7 @@ func TestRecords_AnyRecordIsReadBackAsItWas(t *testing.T) {
 				Headers: rapid.SliceOfN(header, 0, 5).Draw(t, "headers"),
 			})
 		}
-		b := bytes.Clone(r.partitions[tp].batch())
+		b := bytes.Clone(r.partitions[tp].batch(unstamped))
 		got := decode(b, 0)
 		if got.err != nil || !slices.Equal(got.records, want[tp]) {
 			t.Fatalf("we read %+v, want %q", got, want[tp])
@@ -134,7 +134,7 @@ func TestRecords_ABatchIsBelowWhatBrokersTakeByDefault(t *testing.T) {
 	}
 	p := r.partitions[tp]
 	var got []int // records by batch
-	for batch := p.batch(); batch != nil; batch = p.batch() {
+	for batch := p.batch(unstamped); batch != nil; batch = p.batch(unstamped) {
 		var reader batchReader
 		reader.reset(batch, 0, nil)
 		if err := reader.read(); err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -46,6 +47,9 @@ func Run(ctx context.Context, cfg config.Config, reload Reload, log zerolog.Logg
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
 		Msg("consentd is ready to join its group")
 	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, log: log}
+	if cfg.Delivery == "exactly_once" {
+		d.transactor = cluster.NewTransactor(cfg.Consumer.Group+"-"+cfg.Instance, cfg.Producer.TransactionTimeout, log)
+	}
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { watchCorps(watching, cfg, reload, corps, api, log) })
@@ -60,7 +64,13 @@ type daemon struct {
 	oldRetry []string
 	api      *wechat.Client
 	log      zerolog.Logger
+	// transactor is nil when events may be repeated. fencedAt is when another process last took its place.
+	transactor *broker.Transactor
+	fencedAt   time.Time
 }
+
+// fencedTwice is within what time a second fencing tells that it was no process that stalled and woke up.
+const fencedTwice = time.Minute
 
 // workPause keeps a generation that fails at once from joining again in a tight loop.
 const workPause = time.Second
@@ -84,6 +94,12 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 		return nil
 	case broker.Permanent(err):
 		return err
+	case errors.Is(err, broker.ErrFenced):
+		if time.Since(d.fencedAt) < fencedTwice {
+			return fmt.Errorf("another process publishes as instance %s of group %s: give each its own `instance` (or, on one host, end the other): %w",
+				d.config.Instance, d.config.Consumer.Group, err)
+		}
+		d.fencedAt = time.Now()
 	}
 	d.log.Warn().Err(err).Msg("this generation's work was interrupted, joining the group again")
 	select {
@@ -96,6 +112,12 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 // serve restores the status of the homes and works on the partitions until stop is closed. Before that stopping ends.
 func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-chan struct{}) error {
 	log := d.log.With().Int32("generation", g.Member().Generation).Logger()
+	if d.transactor != nil {
+		// What an earlier life left open is over before the offsets are read.
+		if err := d.transactor.Init(stopping); err != nil {
+			return err
+		}
+	}
 	positions, err := g.Positions(stopping)
 	if err != nil {
 		return err
@@ -110,7 +132,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	if err != nil {
 		return err
 	}
-	out, err := producer.New(stopping, d.cluster, d.config.Consumer.Group, producerTopics(d.config), log)
+	out, err := producer.New(stopping, d.cluster, d.transactor, d.config.Consumer.Group, producerTopics(d.config), log)
 	if err != nil {
 		return err
 	}
@@ -137,7 +159,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 }
 
 // warnOfOldRetry says where requests are still parked under a delay that is no longer configured.
-func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicPartition]int64) error {
+func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicPartition]broker.Offset) error {
 	for _, topic := range d.oldRetry {
 		var tps []broker.TopicPartition
 		for tp := range positions {
@@ -151,7 +173,7 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 		}
 		waiting := int64(0)
 		for tp, end := range ends {
-			waiting += max(0, end-positions[tp])
+			waiting += max(0, end-positions[tp].At)
 		}
 		if waiting > 0 {
 			d.log.Warn().Str("topic", topic).Int64("records", waiting).

@@ -133,6 +133,27 @@ func CommittedOffsets(t testing.TB, addr, group, topic string) map[int32]int64 {
 	return offsets
 }
 
+// AwaitEmptyGroup returns when the group has no members.
+func AwaitEmptyGroup(t testing.TB, addr, group string) {
+	t.Helper()
+	ctx, cl := client(t, addr)
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{group}
+	for {
+		res, err := req.RequestWith(ctx, cl)
+		if ctx.Err() != nil {
+			t.Fatalf("group %s still has members (%v)", group, err)
+		}
+		if err == nil && len(res.Groups) == 1 && res.Groups[0].State == "Empty" {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond): // the brokers tell nobody
+		case <-ctx.Done():
+		}
+	}
+}
+
 // CommittedMetadata returns the text that was committed with each offset of [CommittedOffsets].
 func CommittedMetadata(t testing.TB, addr, group, topic string) map[int32]string {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"consentd/checker"
-	"consentd/consumer"
 	"consentd/internal/broker"
 	"consentd/schemas"
 )
@@ -152,7 +151,7 @@ func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 // finished notes that the request's outcome is in the batch being filled.
 func (p *Pipeline) finished(r *checker.Request) {
 	tp := broker.TopicPartition{Topic: r.Record.Topic, Partition: r.Record.Partition}
-	p.offsets[tp].Done(consumer.Ticket(r.Ticket))
+	p.offsets[tp].Done(r.Record.Offset)
 	p.touched[tp] = true
 	p.done.add(load{items: r.Weight(), bytes: r.Size})
 }

@@ -221,17 +221,22 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 	offsets := p.offsets[in.tp]
 	for end := min(in.place+turn, len(in.requests)); in.place < end; in.place++ {
 		r := in.requests[in.place]
+		if offsets.Full(r.Record.Offset) {
+			return
+		}
 		weight := load{items: r.Weight(), bytes: r.Size}
 		refusal, ok := p.admit(r, weight, in.requests[in.place+1:], now)
 		if !ok {
 			return
 		}
 		in.requests[in.place] = nil
+		if offsets.Take(r.Record.Offset) {
+			continue // it was done before a restart
+		}
 		p.inFlight.add(weight)
 		if r.FirstAttemptAt.IsZero() {
 			r.FirstAttemptAt = now
 		}
-		r.Ticket = int64(offsets.Take(r.Record.Offset))
 		p.start(r, refusal, now)
 	}
 }

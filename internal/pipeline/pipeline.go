@@ -61,7 +61,7 @@ type Pipeline struct {
 	inFlight load
 
 	offsets   map[broker.TopicPartition]*consumer.Offsets
-	committed map[broker.TopicPartition]int64
+	committed map[broker.TopicPartition]broker.Offset
 
 	// filling is the batch that takes what is settled, sealed the one that is being published; nil when there is none.
 	filling, sealed *producer.Batch
@@ -88,7 +88,7 @@ func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
 
 // New returns a pipeline that takes up partitions at the given positions, with the status table restored.
 func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
-	positions map[broker.TopicPartition]int64, log zerolog.Logger,
+	positions map[broker.TopicPartition]broker.Offset, log zerolog.Logger,
 ) *Pipeline {
 	pl := &Pipeline{
 		config: cfg, checker: c, table: table, producer: p, member: member, log: log,
@@ -97,7 +97,7 @@ func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Produc
 		behind:    make(map[broker.TopicPartition]bool),
 		published: make(chan error, 1),
 		offsets:   make(map[broker.TopicPartition]*consumer.Offsets),
-		committed: make(map[broker.TopicPartition]int64),
+		committed: make(map[broker.TopicPartition]broker.Offset),
 		touched:   make(map[broker.TopicPartition]bool),
 		parking:   make(map[string]int),
 	}
@@ -109,7 +109,9 @@ func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Produc
 	}
 	for tp, position := range positions {
 		pl.offsets[tp] = &consumer.Offsets{}
-		pl.offsets[tp].Start(position)
+		if err := pl.offsets[tp].Start(position.At, position.Metadata); err != nil {
+			log.Warn().Err(err).Stringer("partition", tp).Msg("what was done beyond the committed offset can't be read: it is done again")
+		}
 		pl.committed[tp] = position
 	}
 	return pl
@@ -188,7 +190,8 @@ func (p *Pipeline) publish(ctx context.Context) {
 		return
 	}
 	for tp := range p.touched {
-		if next := p.offsets[tp].Committable(); next != p.committed[tp] {
+		var next broker.Offset
+		if next.At, next.Metadata = p.offsets[tp].Committable(); next != p.committed[tp] {
 			p.filling.Done(tp, next)
 			p.committed[tp] = next
 		}
@@ -197,6 +200,7 @@ func (p *Pipeline) publish(ctx context.Context) {
 	if p.filling.Empty() {
 		return
 	}
+	p.filling.Anchor(p.committed)
 	p.sealed, p.releasing = p.filling, p.done
 	p.done = load{}
 	p.begin(ctx)

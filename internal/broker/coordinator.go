@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// What a coordinator coordinates, in the protocol's numbers.
+const (
+	ofGroups       int8 = 0
+	ofTransactions int8 = 1
+)
+
+// coordinator remembers which broker coordinates, which kafka-go asks for before each request. The key that is sent for is
+// always the same. Safe for concurrent use.
+type coordinator struct {
+	cluster *Cluster
+	kind    int8
+
+	mu    sync.Mutex
+	known bool
+	id    int32
+}
+
+// coordinatorTimeout is how long a coordinator may take to answer.
+const coordinatorTimeout = 10 * time.Second
+
+// send sends a request to the coordinator of a key.
+func (c *coordinator) send(ctx context.Context, key string, req kmsg.Request, version int16) (kmsg.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout)
+	defer cancel()
+	id, err := c.find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return c.cluster.send(ctx, brokerID(id), req, version, &buffers{})
+}
+
+// forget has the coordinator looked for again.
+func (c *coordinator) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = false
+}
+
+func (c *coordinator) find(ctx context.Context, key string) (int32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known {
+		return c.id, nil
+	}
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey, req.CoordinatorType = key, c.kind
+	r, err := c.cluster.send(ctx, anyBroker, req, findCoordinatorVersion, &buffers{})
+	if err != nil {
+		return 0, err
+	}
+	res := r.(*kmsg.FindCoordinatorResponse)
+	if res.ErrorCode != 0 {
+		return 0, fmt.Errorf("coordinator of %s: %w", key, kafka.Error(res.ErrorCode))
+	}
+	c.id, c.known = res.NodeID, true
+	return c.id, nil
+}
