@@ -8,9 +8,9 @@ import (
 
 // newBudget lets at most perMinute calls pass in any 60 s, in bursts of at most a second's worth. It was empty when it
 // began: whoever called before may have used up the API's last minute.
-func newBudget(perMinute int, began time.Time) *rate.Limiter {
+func newBudget(perMinute float64, began time.Time) *rate.Limiter {
 	// The most that passes in 60 s is a whole burst and 60 s of refilling.
-	perSecond := float64(perMinute) / 61
+	perSecond := perMinute / 61
 	l := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 	l.AllowN(began, l.Burst())
 	return l

@@ -88,7 +88,7 @@ func TestBudget_NoMinuteHasMoreCallsThanAllowedAndLittleIsWasted(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			api := newToll(10 * time.Millisecond)
 			cfg := defaults()
-			cfg.BatchSize, cfg.Concurrency, cfg.CallsPerMinute, cfg.CorpCallsPerMinute = 1, 100, allowed, ofCorp
+			cfg.BatchSize, cfg.Concurrency, cfg.CallsPerMinute, cfg.CorpCallsPerMinute = 1, 100, float64(allowed), float64(ofCorp)
 			d := newDesk(api, cfg)
 			defer d.close()
 			each := min(minutes*allowed/corps+5, minutes*ofCorp+5)

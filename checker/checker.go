@@ -20,7 +20,7 @@ type Config struct {
 	// Concurrency is the most calls of a corp at once.
 	Concurrency int
 	// CallsPerMinute is the most calls of each kind in any 60 s, CorpCallsPerMinute the same for a corp.
-	CallsPerMinute, CorpCallsPerMinute int
+	CallsPerMinute, CorpCallsPerMinute float64
 	Retry                              Retry
 }
 

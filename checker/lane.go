@@ -16,8 +16,9 @@ type policy struct {
 	size             int
 	linger, patience time.Duration
 	// concurrency is the most calls of a corp at once, perMinute of each kind in a minute.
-	concurrency, perMinute int
-	maxElapsed             time.Duration
+	concurrency int
+	perMinute   float64
+	maxElapsed  time.Duration
 	// began is when budgets began to fill.
 	began time.Time
 }

@@ -5,8 +5,7 @@ import "reflect"
 // later are the keys whose feature does not exist yet: they are refused when they are set to other than their default,
 // never ignored.
 var later = map[string]string{
-	"topics.forward": "several instances",
-	"ops.listen":     "metrics and health",
+	"ops.listen": "metrics and health",
 }
 
 func (l *loader) refuseLater() {

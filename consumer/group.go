@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,10 +18,10 @@ import (
 type Config struct {
 	// Group is the consumer group's id.
 	Group string
-	// Requests is the topic whose partitions the group shares, Retry are those that it reads besides, each from its
-	// beginning.
+	// Requests is the topic whose partitions the group shares, Own are those of the group itself that it reads besides, each
+	// from its beginning.
 	Requests string
-	Retry    []string
+	Own      []string
 	// Start is where a group that never committed begins with the requests.
 	Start Start
 	// SessionTimeout is how long a member may be silent, RebalanceTimeout how long it may take to join again.
@@ -49,12 +50,13 @@ const partitionBytes = 64 << 10
 // then it leaves the group. The generation lasts until its Revoked ends; work must return soon after that, with what it
 // holds published or given up. When work returns nil before, the group is joined anew.
 func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.Logger, work func(context.Context, *Generation) error) error {
+	shares := &balancer{}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                cfg.Group,
 		Brokers:           cluster.Brokers(),
 		Dialer:            cluster.Dialer(),
-		Topics:            append([]string{cfg.Requests}, cfg.Retry...),
-		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		Topics:            append([]string{cfg.Requests}, cfg.Own...),
+		GroupBalancers:    []kafka.GroupBalancer{shares},
 		HeartbeatInterval: cfg.HeartbeatInterval,
 		SessionTimeout:    cfg.SessionTimeout,
 		RebalanceTimeout:  cfg.RebalanceTimeout,
@@ -77,7 +79,8 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 		}
 		g := &Generation{
 			cluster: cluster, config: cfg, log: log, revoked: make(chan struct{}),
-			member: broker.Member{Group: next.GroupID, Generation: next.ID, ID: next.MemberID},
+			member:   broker.Member{Group: next.GroupID, Generation: next.ID, ID: next.MemberID},
+			assigned: shares.joined(next.Assignments),
 		}
 		for topic, partitions := range next.Assignments {
 			for _, p := range partitions {
@@ -86,8 +89,11 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 		}
 		done := make(chan error, 1)
 		next.Start(func(generation context.Context) {
-			stop := context.AfterFunc(generation, func() { close(g.revoked) })
+			stop := context.AfterFunc(generation, g.revoke)
 			defer stop()
+			watching, stopWatching := context.WithCancel(generation)
+			defer stopWatching()
+			go g.watch(watching)
 			done <- work(ctx, g)
 		})
 		if err := <-done; err != nil {
@@ -106,78 +112,156 @@ type Generation struct {
 	log        zerolog.Logger
 	member     broker.Member
 	partitions []broker.TopicPartition
-	revoked    chan struct{}
+	// assigned has the partition counts that the generation was made of, on the member that made it.
+	assigned map[string]int
+	revoked  chan struct{}
+	once     sync.Once
 }
 
 // Member is what commits of this generation are tied to.
 func (g *Generation) Member() broker.Member { return g.member }
 
+// Partitions are what this member has.
+func (g *Generation) Partitions() []broker.TopicPartition { return g.partitions }
+
 // Revoked is closed when the partitions are to be given back.
 func (g *Generation) Revoked() <-chan struct{} { return g.revoked }
 
+func (g *Generation) revoke() { g.once.Do(func() { close(g.revoked) }) }
+
+// growthPause is how often is looked for new partitions.
+const growthPause = 2 * time.Second
+
+// watch has the generation end when a topic has more partitions than were assigned.
+func (g *Generation) watch(ctx context.Context) {
+	for {
+		for topic, assigned := range g.assigned {
+			n, err := g.cluster.PartitionCount(ctx, topic)
+			if err == nil && int(n) > assigned {
+				g.log.Warn().Str("topic", topic).Int("assigned", assigned).Int32("partitions", n).
+					Msg("the topic has new partitions: the group shares them out")
+				g.revoke()
+				return
+			}
+		}
+		select {
+		case <-time.After(growthPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Positions returns where each partition is taken up: its committed offset. A group that never committed begins at
-// Start, and that is committed at once, so that a partition which appears later begins at its beginning.
+// Start, and that is committed at once, by one member for all, so that a partition which appears later begins at its
+// beginning.
 func (g *Generation) Positions(ctx context.Context) (map[broker.TopicPartition]broker.Offset, error) {
 	if len(g.partitions) == 0 {
 		return nil, nil
 	}
-	positions, err := g.stable(ctx)
-	if err != nil {
-		return nil, err
-	}
-	never := len(positions) == 0
-	var atBegin, atEnd []broker.TopicPartition
-	for _, tp := range g.partitions {
-		_, known := positions[tp]
-		switch {
-		case known:
-		case never && tp.Topic == g.config.Requests && g.config.Start == StartLatest:
-			atEnd = append(atEnd, tp)
-		default:
-			atBegin = append(atBegin, tp)
+	for {
+		positions, err := g.stable(ctx, g.partitions)
+		if err != nil || len(positions) == len(g.partitions) {
+			return positions, err
+		}
+		fresh := slices.DeleteFunc(slices.Clone(g.partitions), func(tp broker.TopicPartition) bool { _, ok := positions[tp]; return ok })
+		began, err := g.begin(ctx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		if began {
+			continue
+		}
+		if err := pause(ctx, beginPause); err != nil {
+			return nil, err
 		}
 	}
-	if len(atBegin)+len(atEnd) == 0 {
-		return positions, nil
-	}
-	begins, err := g.cluster.Earliest(ctx, atBegin)
+}
+
+// beginPause is how soon to look again whether the member that begins for all has done so.
+const beginPause = 100 * time.Millisecond
+
+// begin commits where partitions that have no offset are taken up. As long as none is committed for the requests it is the
+// owner of their first partition who does that, for all of them; the others have to wait: began is false.
+func (g *Generation) begin(ctx context.Context, fresh []broker.TopicPartition) (began bool, err error) {
+	first := []broker.TopicPartition{{Topic: g.config.Requests}}
+	committed, err := g.stable(ctx, first)
 	if err != nil {
-		return nil, err
+		return false, err
+	}
+	var atEnd []broker.TopicPartition
+	if len(committed) == 0 {
+		fresh = slices.DeleteFunc(fresh, func(tp broker.TopicPartition) bool { return tp.Topic == g.config.Requests })
+		if slices.Contains(g.partitions, first[0]) {
+			requests, never, err := g.neverCommitted(ctx)
+			if err != nil {
+				return false, err
+			}
+			if never && g.config.Start == StartLatest {
+				atEnd = requests
+			} else {
+				fresh = append(fresh, requests...)
+			}
+		}
+	}
+	if len(fresh)+len(atEnd) == 0 {
+		return false, nil
+	}
+	begins, err := g.cluster.Earliest(ctx, fresh)
+	if err != nil {
+		return false, err
 	}
 	ends, err := g.cluster.HighWatermarks(ctx, atEnd)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	fresh := make(map[broker.TopicPartition]broker.Offset)
-	for _, offsets := range []map[broker.TopicPartition]int64{begins, ends} {
-		for tp, at := range offsets {
-			fresh[tp] = broker.Offset{At: at}
+	offsets := make(map[broker.TopicPartition]broker.Offset)
+	for _, found := range []map[broker.TopicPartition]int64{begins, ends} {
+		for tp, at := range found {
+			offsets[tp] = broker.Offset{At: at}
 		}
 	}
-	if err := g.cluster.Commit(ctx, g.member, fresh); err != nil {
-		return nil, err
+	return true, g.cluster.Commit(ctx, g.member, offsets)
+}
+
+// neverCommitted returns the partitions of the requests that have no committed offset, and whether that is all of them.
+func (g *Generation) neverCommitted(ctx context.Context) (tps []broker.TopicPartition, all bool, err error) {
+	tps, err = g.cluster.AllPartitions(ctx, g.config.Requests)
+	if err != nil {
+		return nil, false, err
 	}
-	maps.Copy(positions, fresh)
-	return positions, nil
+	committed, err := g.stable(ctx, tps)
+	if err != nil {
+		return nil, false, err
+	}
+	tps = slices.DeleteFunc(tps, func(tp broker.TopicPartition) bool { _, ok := committed[tp]; return ok })
+	return tps, len(committed) == 0, nil
 }
 
 // stable returns the committed offsets once no transaction is about to move them.
-func (g *Generation) stable(ctx context.Context) (map[broker.TopicPartition]broker.Offset, error) {
+func (g *Generation) stable(ctx context.Context, tps []broker.TopicPartition) (map[broker.TopicPartition]broker.Offset, error) {
 	for {
-		positions, err := g.cluster.Committed(ctx, g.member.Group, g.partitions)
+		positions, err := g.cluster.Committed(ctx, g.member.Group, tps)
 		if !errors.Is(err, kafka.UnstableOffsetCommit) {
 			return positions, err
 		}
-		select {
-		case <-time.After(unstablePause):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := pause(ctx, unstablePause); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // unstablePause is how soon to look again for offsets that a transaction is about to move.
 const unstablePause = 20 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Intake takes up what is fetched.
 type Intake interface {

@@ -19,7 +19,7 @@ type Batch struct {
 	producer    *Producer
 	events      broker.Records
 	status      broker.Records
-	parked      broker.Records
+	onward      broker.Records // forwarded and parked requests
 	deadLetters broker.Records
 	offsets     map[broker.TopicPartition]broker.Offset
 	now         time.Time // the records' timestamp
@@ -60,16 +60,30 @@ func (b *Batch) event(to *topic, eventType string, key, subject []byte, at time.
 // Status adds the record of what is now known of a conversation, in its corp's partition.
 func (b *Batch) Status(c schemas.Conversation, key []byte, s *schemas.Status) {
 	b.value = schemas.AppendStatus(b.value[:0], c.Kind, s)
-	b.id = append(b.id[:0], c.CorpID...)
-	b.status.Append(b.producer.status.partition(b.id), key, b.value, nil, b.now)
+	b.status.Append(b.home(b.producer.status, c.CorpID), key, b.value, nil, b.now)
+}
+
+// home returns a corp's partition of a topic that is partitioned by corp, and leaves its key in b.id.
+func (b *Batch) home(topic, corpID string) broker.TopicPartition {
+	b.id = append(b.id[:0], corpID...)
+	return broker.TopicPartition{Topic: topic, Partition: b.producer.byCorp.Partition(b.id)}
+}
+
+// Forwarded adds a request on its way to the owner of its corp. original are the headers of the record that it came in.
+func (b *Batch) Forwarded(corpID string, value []byte, original []schemas.Header, t *schemas.Trail) {
+	b.sendOn(b.producer.forward, corpID, value, original, t)
 }
 
 // Parked adds a request that is asked again later, to the corp's partition of a retry topic, which is named by its place in
 // Topics.Retry. original are the headers of the record that it came in.
 func (b *Batch) Parked(retry int, corpID string, value []byte, original []schemas.Header, t *schemas.Trail) {
+	b.sendOn(b.producer.retry[retry], corpID, value, original, t)
+}
+
+func (b *Batch) sendOn(topic, corpID string, value []byte, original []schemas.Header, t *schemas.Trail) {
 	b.extra = t.AppendHeaders(b.extra[:0], original)
-	b.id = append(b.id[:0], corpID...)
-	b.parked.Append(b.producer.retry[retry].partition(b.id), b.id, value, b.extra, b.now)
+	tp := b.home(topic, corpID)
+	b.onward.Append(tp, b.id, value, b.extra, b.now)
 }
 
 // DeadLetter adds what can't succeed without a person: key, value and headers are those of the original record.
@@ -94,5 +108,5 @@ func (b *Batch) Anchor(committed map[broker.TopicPartition]broker.Offset) {
 
 // Empty tells whether there is nothing to publish.
 func (b *Batch) Empty() bool {
-	return len(b.offsets) == 0 && b.events.Len()+b.status.Len()+b.parked.Len()+b.deadLetters.Len() == 0
+	return len(b.offsets) == 0 && b.events.Len()+b.status.Len()+b.onward.Len()+b.deadLetters.Len() == 0
 }

@@ -18,9 +18,10 @@ import (
 type Topics struct {
 	Results     string
 	Changes     string // empty: Results
-	Status      string
-	Retry       []string // one a delay
 	DeadLetters string
+	// Those that are partitioned by corp; Retry has one a delay.
+	Status, Forward string
+	Retry           []string
 }
 
 // Producer publishes batches. Publish and NewBatch may be called from two goroutines.
@@ -30,9 +31,13 @@ type Producer struct {
 	source     string
 	log        zerolog.Logger
 
-	results, changes, status, deadLetters topic
-	retry                                 []topic
-	spare                                 chan *Batch
+	// These may grow.
+	results, changes, deadLetters topic
+	// byCorp places corps in all topics that are partitioned by corp, for as long as the producer lasts.
+	byCorp          broker.Partitioner
+	status, forward string
+	retry           []string
+	spare           chan *Batch
 }
 
 // topic is where records go, and how keys are placed there.
@@ -45,20 +50,17 @@ func (t *topic) partition(key []byte) broker.TopicPartition {
 	return broker.TopicPartition{Topic: t.name, Partition: t.partitioner.Partition(key)}
 }
 
-// New looks the topics up and returns a producer for the events of a consumer group. With a transactor each batch is a
-// transaction; nil: parts of a batch may be repeated.
-func New(ctx context.Context, cluster *broker.Cluster, transactor *broker.Transactor, group string, t Topics, log zerolog.Logger) (*Producer, error) {
+// New looks the topics up and returns a producer for the events of a consumer group, which places corps by byCorp. With a
+// transactor each batch is a transaction; nil: parts of a batch may be repeated.
+func New(ctx context.Context, cluster *broker.Cluster, transactor *broker.Transactor, group string, t Topics, byCorp broker.Partitioner, log zerolog.Logger) (*Producer, error) {
 	if t.Changes == "" {
 		t.Changes = t.Results
 	}
 	p := &Producer{
 		cluster: cluster, transactor: transactor, source: schemas.SourceOf(group), log: log,
-		results: topic{name: t.Results}, changes: topic{name: t.Changes},
-		status: topic{name: t.Status}, deadLetters: topic{name: t.DeadLetters},
+		results: topic{name: t.Results}, changes: topic{name: t.Changes}, deadLetters: topic{name: t.DeadLetters},
+		byCorp: byCorp, status: t.Status, forward: t.Forward, retry: t.Retry,
 		spare: make(chan *Batch, 2),
-	}
-	for _, name := range t.Retry {
-		p.retry = append(p.retry, topic{name: name})
 	}
 	for _, t := range p.topics() {
 		if err := t.refresh(ctx, cluster); err != nil {
@@ -68,13 +70,7 @@ func New(ctx context.Context, cluster *broker.Cluster, transactor *broker.Transa
 	return p, nil
 }
 
-func (p *Producer) topics() []*topic {
-	all := []*topic{&p.results, &p.changes, &p.status, &p.deadLetters}
-	for i := range p.retry {
-		all = append(all, &p.retry[i])
-	}
-	return all
-}
+func (p *Producer) topics() []*topic { return []*topic{&p.results, &p.changes, &p.deadLetters} }
 
 // refresh follows a topic's growth.
 func (t *topic) refresh(ctx context.Context, cluster *broker.Cluster) error {
@@ -108,7 +104,7 @@ func (p *Producer) NewBatch(ctx context.Context) *Batch {
 func (p *Producer) Reuse(b *Batch) {
 	b.events.Reset()
 	b.status.Reset()
-	b.parked.Reset()
+	b.onward.Reset()
 	b.deadLetters.Reset()
 	clear(b.offsets)
 	select {
@@ -118,11 +114,11 @@ func (p *Producer) Reuse(b *Batch) {
 }
 
 // Publish sends the batch as member m of its group. With a transactor all of it is there afterwards or, when the process ends
-// before, nothing. Without, events, status records, parked requests, dead letters and offsets are sent in this order, each
+// before, nothing. Without, events, status records, forwarded and parked requests, dead letters and offsets are sent in this order, each
 // acknowledged by all in-sync replicas before the next: after an error none, some or all of it may have been published;
 // published again it carries the same event ids. It tries until ctx ends, except where trying again can't help.
 func (p *Producer) Publish(ctx context.Context, m broker.Member, b *Batch) error {
-	parts := []*broker.Records{&b.events, &b.status, &b.parked, &b.deadLetters}
+	parts := []*broker.Records{&b.events, &b.status, &b.onward, &b.deadLetters}
 	if p.transactor != nil {
 		if err := p.transactor.Publish(ctx, m, b.offsets, parts...); err != nil {
 			return fmt.Errorf("publish: %w", err)

@@ -100,6 +100,7 @@ func TestAsyncAPI_NamesTheContractsTopics(t *testing.T) {
 		"results":     "consent.results",
 		"changes":     nil,
 		"status":      "consent.status",
+		"forward":     "consent.forward",
 		"retry":       "consent.retry-{delay}",
 		"deadLetters": "consent.dead-letters",
 	}
@@ -127,6 +128,8 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 	deadLetter := schemas.Trail{
 		Failure: schemas.Failure{Class: schemas.NotFound, Errcode: 1}, RequestID: "r-1", Indexes: []int{1}, Count: 2, Truncated: 1,
 	}
+	why := schemas.Failure{Class: schemas.Transient}
+	forwarded := schemas.Trail{RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true}
 	parked := schemas.Trail{
 		Failure: deadLetter.Failure, NotBefore: time.Unix(1, 0), RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true,
 	}
@@ -137,12 +140,16 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 			all:    keys(event.Of(schemas.TypeFailed, []byte("id"), []byte("subject"), time.Unix(1, 0), []byte("trace"))),
 		},
 		"deadLetterHeaders": {
-			always: keys((&schemas.Trail{}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{Failure: why}).AppendHeaders(nil, nil)),
 			all:    keys(deadLetter.AppendHeaders(nil, trace)),
 		},
 		"parkedHeaders": {
-			always: keys((&schemas.Trail{NotBefore: time.Unix(1, 0), HasKey: true}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{Failure: why, NotBefore: time.Unix(1, 0), HasKey: true}).AppendHeaders(nil, nil)),
 			all:    keys(parked.AppendHeaders(nil, trace)),
+		},
+		"forwardedHeaders": {
+			always: keys((&schemas.Trail{HasKey: true}).AppendHeaders(nil, nil)),
+			all:    keys(forwarded.AppendHeaders(nil, trace)),
 		},
 		"requestHeaders": {
 			all: []string{schemas.HeaderItemCount, schemas.HeaderItemIndexes, schemas.HeaderRequestID, schemas.HeaderTraceParent},

@@ -7,7 +7,7 @@ import (
 )
 
 // The headers of parked, forwarded and dead-letter records. A record that comes in with consentd-* headers loses them to
-// ours when it goes out again; what a replayed record is narrowed to is read from them everywhere.
+// ours when it goes out again, but for those of a replay; what a replayed record is narrowed to is read from them everywhere.
 const (
 	headerPrefix         = "consentd-"
 	HeaderErrorClass     = headerPrefix + "error-class"
@@ -22,6 +22,7 @@ const (
 	HeaderItemCount      = headerPrefix + "item-count"
 	HeaderTruncated      = headerPrefix + "truncated"
 	HeaderKey            = headerPrefix + "key"
+	replayPrefix         = headerPrefix + "replay-"
 
 	// HeaderTraceParent is carried over from a request to all that comes of it.
 	HeaderTraceParent = "traceparent"

@@ -35,12 +35,13 @@ func TestTrail_HeadersTellWhatHappenedAndKeepTheOriginals(t *testing.T) {
 		{Key: "traceparent", Value: []byte("00-1")},
 		{Key: "consentd-attempt", Value: []byte("9")},
 		{Key: "note", Value: nil},
+		{Key: "consentd-replay-count", Value: []byte("2")},
 		{Key: "consentd-not-before", Value: []byte("1")},
 		{Key: "note", Value: []byte("twice")},
 	}
 	got := headerTexts(d.AppendHeaders([]schemas.Header{{Key: "first", Value: []byte("1")}}, original))
 	want := []string{
-		"first=1", "traceparent=00-1", "note=", "note=twice",
+		"first=1", "traceparent=00-1", "note=", "consentd-replay-count=2", "note=twice",
 		"consentd-error-class=not_found", "consentd-error=no such user", "consentd-errcode=301061", "consentd-attempt=2",
 		"consentd-first-attempt-at=1795395723456", "consentd-origin=consent.requests/3/42", "consentd-request-id=r-1",
 		"consentd-item-indexes=3,17", "consentd-item-count=20", "consentd-truncated=2000000",
@@ -64,7 +65,7 @@ func TestTrail_LeavesOutWhatDoesNotApply(t *testing.T) {
 
 func TestTrail_CutsALongErrorBetweenCharacters(t *testing.T) {
 	t.Parallel()
-	d := schemas.Trail{Failure: schemas.Failure{Message: "x" + strings.Repeat("徐", 1000)}}
+	d := schemas.Trail{Failure: schemas.Failure{Class: schemas.Rejected, Message: "x" + strings.Repeat("徐", 1000)}}
 	text, _ := schemas.LastHeader(d.AppendHeaders(nil, nil), schemas.HeaderError)
 	if len(text) > 1024 || len(text) < 1020 || !utf8.Valid(text) {
 		t.Errorf("%d bytes, valid UTF-8: %v", len(text), utf8.Valid(text))

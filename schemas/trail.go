@@ -11,8 +11,9 @@ import (
 // maxErrorBytes bounds the text of HeaderError.
 const maxErrorBytes = 1024
 
-// Trail is what the headers of a parked request or a dead letter say of the way it has come.
+// Trail is what the headers of a parked or forwarded request or a dead letter say of the way it has come.
 type Trail struct {
+	// Failure is why it is parked or dead; of a forwarded request only the attempts count.
 	Failure Failure
 	// Origin is where the first record of the request stands.
 	Origin Origin
@@ -32,16 +33,19 @@ type Trail struct {
 	HasKey bool
 }
 
-// AppendHeaders appends the original's headers, less its consentd-* ones, and the trail's to dst.
+// AppendHeaders appends the original's headers and the trail's to dst. Of the original's consentd-* headers only those of a
+// replay are kept: how often a record was replayed must not be forgotten.
 func (t *Trail) AppendHeaders(dst, original []Header) []Header {
 	for _, h := range original {
-		if !strings.HasPrefix(h.Key, headerPrefix) {
+		if !strings.HasPrefix(h.Key, headerPrefix) || strings.HasPrefix(h.Key, replayPrefix) {
 			dst = append(dst, h)
 		}
 	}
 	add := func(key, value string) { dst = append(dst, Header{Key: key, Value: []byte(value)}) }
-	add(HeaderErrorClass, string(t.Failure.Class))
-	add(HeaderError, cut(t.Failure.Message, maxErrorBytes))
+	if t.Failure.Class != "" {
+		add(HeaderErrorClass, string(t.Failure.Class))
+		add(HeaderError, cut(t.Failure.Message, maxErrorBytes))
+	}
 	if t.Failure.Errcode != 0 {
 		add(HeaderErrcode, strconv.Itoa(t.Failure.Errcode))
 	}

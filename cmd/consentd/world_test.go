@@ -46,7 +46,7 @@ const (
 type world struct {
 	t      testing.TB
 	broker *kafkatest.Broker
-	topics struct{ requests, results, status, retry, deadLetters string }
+	topics struct{ requests, results, status, forward, retry, deadLetters string }
 	sim    *wechattest.Simulator
 	config string // the file
 	logs   []*lockedBuffer
@@ -59,13 +59,14 @@ func setup(t testing.TB, b *kafkatest.Broker, o wechattest.Options) *world {
 	w.topics.requests = b.Topic(t, "requests")
 	w.topics.results = b.Topic(t, "results")
 	w.topics.status = b.Topic(t, "status")
+	w.topics.forward = b.Topic(t, "forward")
 	w.topics.retry = b.Topic(t, "retry")
 	w.topics.deadLetters = b.Topic(t, "dead-letters")
 	large := map[string]string{"max.message.bytes": "2097152"}
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.requests, 6, large)
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.results, 4, nil)
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.status, 5, kafkatest.CompactedTopic())
-	for _, topic := range w.retryTopics() {
+	for _, topic := range append(w.retryTopics(), w.topics.forward) {
 		kafkatest.CreateTopic(t, b.Addr(), topic, 5, large)
 	}
 	kafkatest.CreateTopic(t, b.Addr(), w.topics.deadLetters, 3, large)
@@ -96,8 +97,8 @@ func (w *world) configure(baseURL string, corps ...string) {
 	w.write(secret, canary+"\n")
 	var y strings.Builder
 	fmt.Fprintf(&y, "kafka: {brokers: [%q]}\n", w.broker.Addr())
-	fmt.Fprintf(&y, "topics: {requests: %s, results: %s, status: %s, retry_prefix: %s, dead_letters: %s}\n",
-		w.topics.requests, w.topics.results, w.topics.status, w.topics.retry, w.topics.deadLetters)
+	fmt.Fprintf(&y, "topics: {requests: %s, results: %s, status: %s, forward: %s, retry_prefix: %s, dead_letters: %s}\n",
+		w.topics.requests, w.topics.results, w.topics.status, w.topics.forward, w.topics.retry, w.topics.deadLetters)
 	fmt.Fprintf(&y, "consumer: {group: %s, drain_timeout: %s, session_timeout: %s, rebalance_timeout: %s, heartbeat_interval: 100ms}\n",
 		w.topics.requests, drainTimeout, sessionTimeout, sessionTimeout)
 	fmt.Fprintf(&y, "wechat: {base_url: %q}\n", baseURL)
@@ -125,7 +126,7 @@ func (w *world) searchCanary() {
 	for i, l := range w.logs {
 		texts[fmt.Sprintf("log of daemon %d", i)] = l.Bytes()
 	}
-	for _, topic := range append(w.retryTopics(), w.topics.results, w.topics.status, w.topics.deadLetters) {
+	for _, topic := range append(w.retryTopics(), w.topics.forward, w.topics.results, w.topics.status, w.topics.deadLetters) {
 		for _, r := range readAll(w.t, w.broker.Addr(), topic) {
 			texts[fmt.Sprintf("%s/%d/%d", topic, r.Partition, r.Offset)] = fmt.Appendf(nil, "%s %s %s", r.Key, r.Value, r.Headers)
 		}

@@ -146,7 +146,7 @@ func (b *run) prepare(ctx context.Context) error {
 	if b.simulator, err = p.line(); err != nil {
 		return err
 	}
-	names := []string{"requests", "results", "status", "dead-letters", "floor"}
+	names := []string{"requests", "results", "status", "forward", "dead-letters", "floor"}
 	for _, delay := range b.delays {
 		names = append(names, "retry-"+delay)
 	}
@@ -177,8 +177,8 @@ func (b *run) writeConfig() error {
 	for _, addr := range b.brokers {
 		fmt.Fprintf(&y, "    - %q\n", addr)
 	}
-	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  retry_prefix: %s\n  dead_letters: %s\n",
-		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("retry"), b.topic("dead-letters"))
+	fmt.Fprintf(&y, "topics:\n  requests: %s\n  results: %s\n  status: %s\n  forward: %s\n  retry_prefix: %s\n  dead_letters: %s\n",
+		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("forward"), b.topic("retry"), b.topic("dead-letters"))
 	fmt.Fprintf(&y, "consumer:\n  group: %s\n", b.prefix)
 	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n  calls_per_minute: %d\n  corp_calls_per_minute: %d\n", b.simulator, b.callsPerMinute, b.callsPerMinute)
 	fmt.Fprintf(&y, "retry:\n  delays: [%s]\n", strings.Join(b.delays, ", "))
@@ -311,7 +311,11 @@ func (b *run) control(ctx context.Context, method, what, body string) ([]byte, e
 func (b *run) parked(ctx context.Context) (map[string]int, error) {
 	parked := make(map[string]int)
 	for _, delay := range b.delays {
-		err := b.cluster.ReadToEnd(ctx, b.topic("retry-"+delay), zerolog.Nop(), func(r *broker.Record) error {
+		tps, err := b.cluster.AllPartitions(ctx, b.topic("retry-"+delay))
+		if err != nil {
+			return nil, err
+		}
+		err = b.cluster.ReadToEnd(ctx, tps, zerolog.Nop(), func(r *broker.Record) error {
 			class, _ := schemas.LastHeader(r.Headers, schemas.HeaderErrorClass)
 			parked[string(class)]++
 			return nil

@@ -138,6 +138,16 @@ func (c *Cluster) PartitionCount(ctx context.Context, topic string) (int32, erro
 	return int32(len(leaders)), err
 }
 
+// AllPartitions returns the partitions that a topic has, as of the cached metadata.
+func (c *Cluster) AllPartitions(ctx context.Context, topic string) ([]TopicPartition, error) {
+	n, err := c.PartitionCount(ctx, topic)
+	tps := make([]TopicPartition, n)
+	for i := range tps {
+		tps[i] = TopicPartition{topic, int32(i)}
+	}
+	return tps, err
+}
+
 // byLeader sorts partitions by the broker that leads them. Those without a leader at the moment are left out.
 func (c *Cluster) byLeader(ctx context.Context, tps []TopicPartition) (map[int32][]TopicPartition, error) {
 	led := make(map[int32][]TopicPartition)

@@ -15,17 +15,9 @@ const readToEndBytes = 8 << 20
 // errReadToEnd ends the fetch: everything was read.
 var errReadToEnd = errors.New("read to the end")
 
-// ReadToEnd hands every committed record of a topic to take, one at a time, from each partition's start to the high
+// ReadToEnd hands every committed record of the partitions to take, one at a time, from each one's start to the high
 // watermark that it has at the call; it returns when the last stable offset has passed them all.
-func (c *Cluster) ReadToEnd(ctx context.Context, topic string, log zerolog.Logger, take func(*Record) error) error {
-	n, err := c.PartitionCount(ctx, topic)
-	if err != nil {
-		return err
-	}
-	tps := make([]TopicPartition, n)
-	for i := range tps {
-		tps[i] = TopicPartition{topic, int32(i)}
-	}
+func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(*Record) error) error {
 	ends, err := c.HighWatermarks(ctx, tps)
 	if err != nil {
 		return err

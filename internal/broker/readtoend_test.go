@@ -18,11 +18,21 @@ import (
 	"consentd/internal/kafkatest"
 )
 
+// whole returns all partitions of a topic.
+func whole(t *testing.T, c *Cluster, topic string) []TopicPartition {
+	t.Helper()
+	tps, err := c.AllPartitions(bounded(t), topic)
+	if err != nil {
+		t.Error(err)
+	}
+	return tps
+}
+
 // readToEnd returns the values of a topic, sorted.
 func readToEnd(ctx context.Context, t *testing.T, c *Cluster, topic string) []string {
 	t.Helper()
 	var values []string
-	err := c.ReadToEnd(ctx, topic, zerolog.Nop(), func(r *Record) error {
+	err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(r *Record) error {
 		values = append(values, string(r.Value))
 		return nil
 	})
@@ -136,7 +146,7 @@ func TestReadToEnd_WaitsForTheTransactionsThatAreOpenAtTheCall(t *testing.T) {
 				var values []string
 				ended := make(chan error, 1)
 				go func() {
-					ended <- c.ReadToEnd(ctx, topic, zerolog.Nop(), func(r *Record) error {
+					ended <- c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(r *Record) error {
 						if values = append(values, string(r.Value)); len(values) == 1 {
 							close(first)
 						}
@@ -213,7 +223,7 @@ func TestReadToEnd_ReportsWhatKeepsItFromTheEnd(t *testing.T) {
 				tc.fault.Topic = topic
 				b.Cluster().Fault(*tc.fault)
 			}
-			err := c.ReadToEnd(ctx, topic, zerolog.Nop(), func(*Record) error { return tc.take })
+			err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(*Record) error { return tc.take })
 			if err == nil || !tc.want(err) {
 				t.Errorf("got %v", err)
 			}
@@ -227,7 +237,7 @@ func TestReadToEnd_OfAnAbsentTopicIsAnErrorAndDoesNotCreateIt(t *testing.T) {
 		t.Parallel()
 		topic := b.Topic(t, "absent")
 		ctx, c := setup(t, b, topic)
-		err := c.ReadToEnd(ctx, topic, zerolog.Nop(), func(*Record) error { return nil })
+		err := c.ReadToEnd(ctx, []TopicPartition{{topic, 0}}, zerolog.Nop(), func(*Record) error { return nil })
 		if !errors.Is(err, kafka.UnknownTopicOrPartition) {
 			t.Errorf("got %v, want %v", err, kafka.UnknownTopicOrPartition)
 		}

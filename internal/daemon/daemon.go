@@ -126,23 +126,33 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		return err
 	}
 	began := time.Now()
-	table, err := status.Restore(stopping, statusLog{d.cluster, d.config.Topics.Status, log}, func(key []byte, err error) {
+	byCorp, homes, err := d.homes(stopping, g)
+	if err != nil {
+		return err
+	}
+	statusPartitions := make([]broker.TopicPartition, len(homes))
+	for i, home := range homes {
+		statusPartitions[i] = broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home}
+	}
+	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, log}, func(key []byte, err error) {
 		log.Error().Err(err).Bytes("key", key).Msg("a status record can't be read: its conversation counts as unknown")
 	})
 	if err != nil {
 		return err
 	}
-	out, err := producer.New(stopping, d.cluster, d.transactor, d.config.Consumer.Group, producerTopics(d.config), log)
+	out, err := producer.New(stopping, d.cluster, d.transactor, d.config.Consumer.Group, producerTopics(d.config), byCorp, log)
 	if err != nil {
 		return err
 	}
-	log.Info().Int("partitions", len(positions)).Int("conversations", table.Len()).
+	log.Info().Int("partitions", len(positions)).Int("homes", len(homes)).Int("conversations", table.Len()).
 		Dur("restored_in", time.Since(began)).Msg("assigned")
 
 	// Work outlasts stopping, to drain. It ends by itself soon after the drain timeout.
 	working, giveUp := context.WithCancelCause(context.WithoutCancel(stopping))
 	defer giveUp(nil)
-	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), checker.New(d.api, checkerConfig(d.config), log), table, out, g.Member(), positions, log)
+	own := pipeline.NewHomes(byCorp, homes)
+	c := checker.New(d.api, checkerConfig(d.config, own.Share()), log)
+	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, log)
 	fetching, stopFetching := context.WithCancel(stopping)
 	fetched := make(chan struct{})
 	go func() {
@@ -156,6 +166,21 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	stopFetching()
 	<-fetched
 	return err
+}
+
+// homes returns how corps are placed, and which homes a generation has.
+func (d *daemon) homes(ctx context.Context, g *consumer.Generation) (broker.Partitioner, []int32, error) {
+	n, err := d.cluster.PartitionCount(ctx, d.config.Topics.Status)
+	if err != nil {
+		return broker.Partitioner{}, nil, err
+	}
+	var homes []int32
+	for _, tp := range g.Partitions() {
+		if tp.Topic == d.config.Topics.Forward {
+			homes = append(homes, tp.Partition)
+		}
+	}
+	return broker.NewPartitioner(n), homes, nil
 }
 
 // warnOfOldRetry says where requests are still parked under a delay that is no longer configured.
@@ -183,13 +208,13 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 	return nil
 }
 
-// statusLog is the status topic, for restoring.
+// statusLog is what the status topic has of the homes, for restoring.
 type statusLog struct {
-	cluster *broker.Cluster
-	topic   string
-	log     zerolog.Logger
+	cluster    *broker.Cluster
+	partitions []broker.TopicPartition
+	log        zerolog.Logger
 }
 
 func (l statusLog) ReadToEnd(ctx context.Context, take func(key, value []byte) error) error {
-	return l.cluster.ReadToEnd(ctx, l.topic, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) })
+	return l.cluster.ReadToEnd(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) })
 }

@@ -70,6 +70,11 @@ func mechanism(c config.SASL) (sasl.Mechanism, error) {
 	return nil, nil
 }
 
+// ownTopics are the topics that the group reads besides the requests.
+func ownTopics(cfg config.Config, oldRetry []string) []string {
+	return append(retryTopics(cfg, oldRetry), cfg.Topics.Forward)
+}
+
 // retryTopics are all retry topics that are read, those of former delays behind the others.
 func retryTopics(cfg config.Config, old []string) []string {
 	var names []string
@@ -83,7 +88,7 @@ func consumerConfig(cfg config.Config, oldRetry []string) consumer.Config {
 	return consumer.Config{
 		Group:             cfg.Consumer.Group,
 		Requests:          cfg.Topics.Requests,
-		Retry:             retryTopics(cfg, oldRetry),
+		Own:               ownTopics(cfg, oldRetry),
 		Start:             consumer.Start(cfg.Consumer.Start),
 		SessionTimeout:    cfg.Consumer.SessionTimeout,
 		RebalanceTimeout:  cfg.Consumer.RebalanceTimeout,
@@ -106,6 +111,7 @@ func pipelineConfig(cfg config.Config, oldRetry []string) pipeline.Config {
 	return pipeline.Config{
 		Retry:            retry,
 		OldRetry:         oldRetry,
+		Forward:          cfg.Topics.Forward,
 		MaxAge:           cfg.Retry.MaxAge,
 		MaxInFlight:      cfg.Consumer.MaxInFlight,
 		MaxInFlightBytes: cfg.Consumer.MaxInFlightBytes,
@@ -114,14 +120,14 @@ func pipelineConfig(cfg config.Config, oldRetry []string) pipeline.Config {
 	}
 }
 
-func checkerConfig(cfg config.Config) checker.Config {
+// checkerConfig is for a member that has this share of the homes.
+func checkerConfig(cfg config.Config, share float64) checker.Config {
 	return checker.Config{
-		BatchSize:   cfg.Batch.Size,
-		Linger:      cfg.Batch.Linger,
-		Concurrency: cfg.WeChat.CorpConcurrency,
-		// A single instance owns all homes: its share is the whole.
-		CallsPerMinute:     cfg.WeChat.CallsPerMinute,
-		CorpCallsPerMinute: cfg.WeChat.CorpCallsPerMinute,
+		BatchSize:          cfg.Batch.Size,
+		Linger:             cfg.Batch.Linger,
+		Concurrency:        cfg.WeChat.CorpConcurrency,
+		CallsPerMinute:     share * float64(cfg.WeChat.CallsPerMinute),
+		CorpCallsPerMinute: float64(cfg.WeChat.CorpCallsPerMinute),
 		Retry: checker.Retry{
 			InitialInterval: cfg.Retry.InitialInterval,
 			MaxInterval:     cfg.Retry.MaxInterval,
@@ -132,7 +138,7 @@ func checkerConfig(cfg config.Config) checker.Config {
 
 func producerTopics(cfg config.Config) producer.Topics {
 	return producer.Topics{
-		Results: cfg.Topics.Results, Changes: cfg.Topics.Changes,
-		Status: cfg.Topics.Status, Retry: retryTopics(cfg, nil), DeadLetters: cfg.Topics.DeadLetters,
+		Results: cfg.Topics.Results, Changes: cfg.Topics.Changes, DeadLetters: cfg.Topics.DeadLetters,
+		Status: cfg.Topics.Status, Forward: cfg.Topics.Forward, Retry: retryTopics(cfg, nil),
 	}
 }

@@ -36,6 +36,7 @@ func neededTopics(cfg config.Config) []broker.TopicSpec {
 		{Name: t.Requests},
 		{Name: t.Results},
 		{Name: t.Status, Configs: map[string]string{"cleanup.policy": "compact"}},
+		{Name: t.Forward, Configs: large},
 		{Name: t.DeadLetters, Configs: large},
 	}
 	if t.Changes != "" {
@@ -49,6 +50,9 @@ func neededTopics(cfg config.Config) []broker.TopicSpec {
 	}
 	return specs
 }
+
+// byCorp are the topics that must have as many partitions as the status topic.
+func byCorp(cfg config.Config) []string { return append(retryTopics(cfg, nil), cfg.Topics.Forward) }
 
 // checkTopics makes sure that the topics exist and are fit for their use, before the group is joined: joining creates an
 // absent topic on a broker that allows it, with one partition. It creates them itself only when told to. It returns the retry
@@ -107,10 +111,10 @@ func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, 
 		return err
 	}
 	if want, ok := have[cfg.Topics.Status]; ok {
-		for _, retry := range cfg.RetryTopics() {
-			if n, ok := have[retry.Name]; ok && n != want {
-				problems.add("topic %s has %d partitions, %s has %d: create it anew with as many as that one has, once nothing waits in it any more",
-					retry.Name, n, cfg.Topics.Status, want)
+		for _, name := range byCorp(cfg) {
+			if n, ok := have[name]; ok && n != want {
+				problems.add("topic %s has %d partitions, %s has %d: they must be as many, because a corp has its place in both; create %s anew with %d, once nothing waits in it any more",
+					name, n, cfg.Topics.Status, want, name, want)
 			}
 		}
 	}
@@ -129,8 +133,7 @@ func (e *topicsError) add(format string, args ...any) {
 func createTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, absent []broker.TopicSpec, have map[string]int32, log zerolog.Logger) error {
 	for i := range absent {
 		s := &absent[i]
-		isRetry := slices.ContainsFunc(cfg.RetryTopics(), func(t config.RetryTopic) bool { return t.Name == s.Name })
-		if n, ok := have[cfg.Topics.Status]; ok && isRetry {
+		if n, ok := have[cfg.Topics.Status]; ok && slices.Contains(byCorp(cfg), s.Name) {
 			s.Partitions = n
 		}
 		have[s.Name] = s.Partitions

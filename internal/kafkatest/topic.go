@@ -28,6 +28,32 @@ func client(t testing.TB, addr string, opts ...kgo.Opt) (context.Context, *kgo.C
 	return ctx, cl
 }
 
+// AddPartitions has a topic grow to so many partitions, and returns when they can be written and read.
+func AddPartitions(t testing.TB, addr, name string, partitions int) {
+	t.Helper()
+	ctx, cl := client(t, addr)
+	topic := kmsg.NewCreatePartitionsRequestTopic()
+	topic.Topic, topic.Count = name, int32(partitions)
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.Topics, req.TimeoutMillis = append(req.Topics, topic), int32(patience.Milliseconds())
+	resp, err := req.RequestWith(ctx, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		t.Fatalf("adding partitions to topic %s: %v", name, err)
+	}
+	for {
+		metadata, err := describe(ctx, cl, name)
+		if err == nil && len(metadata.Partitions) == partitions {
+			return
+		}
+		if err := pause(ctx, err); err != nil {
+			t.Fatalf("topic %s with %d partitions: %v", name, partitions, err)
+		}
+	}
+}
+
 // CreateTopic creates a topic with these settings (nil: the broker's) and returns when it can be written and read.
 func CreateTopic(t testing.TB, addr, name string, partitions int, configs map[string]string) {
 	t.Helper()

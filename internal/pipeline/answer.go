@@ -76,6 +76,18 @@ func (p *Pipeline) park(r *checker.Request, f failedItems, now time.Time) {
 	p.filling.Parked(retry, r.CorpID, value, r.Headers, &trail)
 }
 
+// forward sends a request whole to the owner of its corp.
+func (p *Pipeline) forward(r *checker.Request) {
+	all := failedItems{failure: schemas.Failure{Attempts: r.Attempts}}
+	for item := range r.Items {
+		all.items = append(all.items, item)
+	}
+	trail, value := p.trail(r, all)
+	trail.Key, trail.HasKey = r.Key, true
+	p.filling.Forwarded(r.CorpID, value, r.Headers, &trail)
+	p.finished(r)
+}
+
 // eventKey is the request's key, for an event that has no conversation. A huge one is left out: the event must fit into
 // what topics take by default.
 func eventKey(r *checker.Request) []byte {

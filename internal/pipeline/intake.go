@@ -138,7 +138,7 @@ func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 	}
 }
 
-// decode makes a request of a record, whatever its bytes are. A record of a retry topic says where it comes from.
+// decode makes a request of a record, whatever its bytes are. A record of our own says where it comes from.
 func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
 	decoded, err := schemas.DecodeRequest(record.Key, record.Value, record.Headers)
 	key, value, headers := record.Key, record.Value, record.Headers
@@ -160,7 +160,7 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 		Truncated: truncated,
 	}
 	r.Origin = r.Record
-	if _, parked := p.parking[tp.Topic]; parked {
+	if _, ours := p.parking[tp.Topic]; ours {
 		p.followTrail(r, record.Headers)
 	}
 	for _, h := range headers {
@@ -174,12 +174,12 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	return r
 }
 
-// followTrail takes over what the headers say of a request that was parked. One that says to wait for longer than it may
+// followTrail takes over what the headers say of a request that was parked or forwarded. One that says to wait for longer than it may
 // grow old is not waited for.
 func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) {
 	trail, err := schemas.DecodeTrail(headers)
 	if err != nil {
-		p.log.Error().Err(err).Stringer("record", r.Record).Msg("a parked request's headers can't be read: what is left of them counts")
+		p.log.Error().Err(err).Stringer("record", r.Record).Msg("the headers of a parked or forwarded request can't be read: what is left of them counts")
 	}
 	if trail.Origin != (schemas.Origin{}) {
 		r.Origin = trail.Origin
@@ -225,7 +225,14 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 			return
 		}
 		weight := load{items: r.Weight(), bytes: r.Size}
-		refusal, ok := p.admit(r, weight, in.requests[in.place+1:], now)
+		away := r.Invalid == nil && !p.homes.Own(r.CorpID)
+		var refusal *schemas.Failure
+		ok := false
+		if away {
+			ok = p.fits(weight, 1)
+		} else {
+			refusal, ok = p.admit(r, weight, in.requests[in.place+1:], now)
+		}
 		if !ok {
 			return
 		}
@@ -236,6 +243,10 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 		p.inFlight.add(weight)
 		if r.FirstAttemptAt.IsZero() {
 			r.FirstAttemptAt = now
+		}
+		if away {
+			p.forward(r)
+			continue
 		}
 		p.start(r, refusal, now)
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	// besides, for what still waits in them.
 	Retry    []RetryTopic
 	OldRetry []string
+	// Forward is the topic for requests on their way to the owner of their corp.
+	Forward string
 	// MaxAge is how old a request may grow before it expires instead of being parked.
 	MaxAge time.Duration
 }
@@ -39,6 +41,7 @@ type RetryTopic struct {
 // Pipeline works on the requests of one generation.
 type Pipeline struct {
 	config   Config
+	homes    Homes
 	checker  *checker.Checker
 	table    *status.Table
 	producer *producer.Producer
@@ -70,7 +73,8 @@ type Pipeline struct {
 	// touched has the partitions whose offsets may have moved since filling was begun.
 	touched map[broker.TopicPartition]bool
 
-	// parking has the place in Config.Retry of the topic where a request is parked next, by the topic that it came from.
+	// parking has the place in Config.Retry of the topic where a request is parked next, by the topic of our own that it
+	// came from.
 	parking map[string]int
 
 	key    []byte
@@ -86,12 +90,12 @@ type load struct{ items, bytes int }
 func (l *load) add(o load) { l.items += o.items; l.bytes += o.bytes }
 func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
 
-// New returns a pipeline that takes up partitions at the given positions, with the status table restored.
-func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
+// New returns a pipeline that takes up partitions at the given positions, with the status table of its homes restored.
+func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
 	positions map[broker.TopicPartition]broker.Offset, log zerolog.Logger,
 ) *Pipeline {
 	pl := &Pipeline{
-		config: cfg, checker: c, table: table, producer: p, member: member, log: log,
+		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, log: log,
 		incoming:  make(chan *intake),
 		room:      newRoom(),
 		behind:    make(map[broker.TopicPartition]bool),
@@ -104,7 +108,7 @@ func New(cfg Config, c *checker.Checker, table *status.Table, p *producer.Produc
 	for i, t := range cfg.Retry {
 		pl.parking[t.Name] = min(i+1, len(cfg.Retry)-1)
 	}
-	for _, name := range cfg.OldRetry {
+	for _, name := range append(cfg.OldRetry, cfg.Forward) {
 		pl.parking[name] = 0
 	}
 	for tp, position := range positions {
