@@ -54,10 +54,10 @@ type Fetched struct {
 // handle returns an error, which it then returns; brokers that fail and leaders that move are waited for, only a Permanent
 // error is returned too.
 func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o FetchOptions, handle func(context.Context, *Fetched) error) error {
-	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*int64, len(from))}
+	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*position, len(from))}
 	tps := make([]TopicPartition, 0, len(from))
-	for tp, position := range from {
-		f.next[tp] = &position
+	for tp, offset := range from {
+		f.next[tp] = &position{offset: offset}
 		tps = append(tps, tp)
 	}
 	pause := backoff.NewExponentialBackOff(
@@ -80,6 +80,9 @@ func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o Fe
 			pause.Reset()
 		}
 		o.Log.Warn().Err(err).Msg("fetching is interrupted, trying again")
+		if errors.Is(err, errStuck) {
+			c.transport.CloseIdleConnections() // whatever is wrong there, new ones may not have it
+		}
 		select {
 		case <-time.After(pause.NextBackOff()):
 		case <-ctx.Done():
@@ -92,8 +95,46 @@ type fetch struct {
 	options FetchOptions
 	handle  func(context.Context, *Fetched) error
 	// next has each partition's position. A partition is with one broker's goroutine at a time.
-	next map[TopicPartition]*int64
+	next map[TopicPartition]*position
 }
+
+// position is where a partition is read.
+type position struct {
+	offset int64
+	// stuck is since when there is more to read than is handed out; zero: there is not. warned: it was logged.
+	stuck  time.Time
+	warned bool
+}
+
+var errStuck = errors.New("the broker hands out no records")
+
+// stuckTimeout is how long a partition may stand still although there is more to read.
+const stuckTimeout = 30 * time.Second
+
+// watch notes that a fetch did not get a partition on. It returns an error when that has been so for too long, though there
+// are committed records.
+func (p *position) watch(tp TopicPartition, highWatermark, lastStable int64, log *zerolog.Logger) error {
+	switch {
+	case highWatermark <= p.offset:
+		p.moved()
+		return nil
+	case p.stuck.IsZero():
+		p.stuck = time.Now()
+		return nil
+	case time.Since(p.stuck) < stuckTimeout:
+		return nil
+	case lastStable > p.offset:
+		p.moved()
+		return fmt.Errorf("%s from offset %d on: %w for %s, though there are up to %d", tp, p.offset, errStuck, stuckTimeout, lastStable)
+	case !p.warned:
+		p.warned = true
+		log.Warn().Stringer("partition", tp).Int64("position", p.offset).Int64("records", highWatermark-p.offset).Dur("since", time.Since(p.stuck)).
+			Msg("a transaction of another producer has been open for long: what is behind it waits")
+	}
+	return nil
+}
+
+func (p *position) moved() { p.stuck, p.warned = time.Time{}, false }
 
 // ErrLogReplaced says that a partition has another log than before, so that what is known of its offsets is void.
 var ErrLogReplaced = errors.New("a partition's log was replaced")
@@ -145,6 +186,11 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 			if wanted, maxWait, err = f.options.Wanted(ctx, wanted); err != nil {
 				return &handlerError{err}
 			}
+			for _, tp := range tps {
+				if !slices.Contains(wanted, tp) {
+					f.next[tp].moved() // it stands still for a reason
+				}
+			}
 		}
 		res, err := f.request(ctx, id, wanted, min(maxWait, fetchMaxWait), &b)
 		if err != nil {
@@ -189,7 +235,7 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 		}
 		p := kmsg.NewFetchRequestTopicPartition()
 		p.Partition = tp.Partition
-		p.FetchOffset = *f.next[tp]
+		p.FetchOffset = f.next[tp].offset
 		p.PartitionMaxBytes = f.options.PartitionMaxBytes
 		t := &req.Topics[place]
 		t.Partitions = append(t.Partitions, p)
@@ -212,10 +258,10 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	next := f.next[tp]
 	switch err := kafka.Error(p.ErrorCode); {
 	case err == kafka.OffsetOutOfRange:
-		position, err := f.options.OutOfRange(ctx, tp, *next)
+		position, err := f.options.OutOfRange(ctx, tp, next.offset)
 		switch {
 		case err == nil:
-			*next = position
+			next.offset = position
 		case errors.Is(err, ErrLogReplaced):
 			return &handlerError{err}
 		}
@@ -227,13 +273,14 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	for i, a := range p.AbortedTransactions {
 		aborted[i] = abortedTransaction{a.ProducerID, a.FirstOffset}
 	}
-	reader.reset(p.RecordBatches, *next, aborted)
+	reader.reset(p.RecordBatches, next.offset, aborted)
 	if err := reader.read(); err != nil {
 		return fmt.Errorf("fetch %s at offset %d: %w", tp, reader.next, err)
 	}
-	if reader.next == *next {
-		return nil
+	if reader.next == next.offset {
+		return next.watch(tp, p.HighWatermark, p.LastStableOffset, &f.options.Log)
 	}
+	next.moved()
 	fetched := Fetched{
 		TopicPartition: tp, Records: reader.records, Next: reader.next,
 		More: reader.next < p.LastStableOffset, Followed: followed,
@@ -241,6 +288,6 @@ func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchRespon
 	if err := f.handle(ctx, &fetched); err != nil {
 		return &handlerError{err}
 	}
-	*next = fetched.Next
+	next.offset = fetched.Next
 	return nil
 }
