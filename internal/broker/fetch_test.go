@@ -165,7 +165,7 @@ func TestFetch_AsksWhereToGoOnWhenTheLogDoesNotHoldTheOffset(t *testing.T) {
 				tp, other := TopicPartition{topic, 0}, TopicPartition{topic, 1}
 				write(t, b, topic, 0, "0", "1", "2", "3", "4")
 				write(t, b, topic, 1, "other")
-				deleteRecords(t, b, tp, 2)
+				kafkatest.DeleteRecords(t, b.Addr(), tp.Topic, tp.Partition, 2)
 				asked := 0
 				options := FetchOptions{
 					MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Log: zerolog.Nop(),

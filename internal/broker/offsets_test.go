@@ -228,7 +228,7 @@ func TestOffsets_OfALogAreWhereItBeginsAndWhereItEnds(t *testing.T) {
 		one, two := makeTopic(t, b, 2, nil), makeTopic(t, b, 1, nil)
 		ctx, c := setup(t, b, one, two)
 		write(t, b, one, 0, "a", "b", "c")
-		deleteRecords(t, b, TopicPartition{one, 0}, 2)
+		kafkatest.DeleteRecords(t, b.Addr(), one, 0, 2)
 		open := begin(t, b, "open")
 		open.write(two, 0, "not committed")
 		everything := []TopicPartition{{one, 0}, {one, 1}, {two, 0}}

@@ -50,9 +50,9 @@ func TestReadToEnd_BringsEverythingFromEachPartitionsStart(t *testing.T) {
 		topic := makeTopic(t, b, 4, nil)
 		ctx, c := setup(t, b, topic)
 		write(t, b, topic, 0, "deleted", "a", "b")
-		deleteRecords(t, b, TopicPartition{topic, 0}, 1)
+		kafkatest.DeleteRecords(t, b.Addr(), topic, 0, 1)
 		write(t, b, topic, 1, "deleted")
-		deleteRecords(t, b, TopicPartition{topic, 1}, 1)
+		kafkatest.DeleteRecords(t, b.Addr(), topic, 1, 1)
 		write(t, b, topic, 3, "c")
 		if got, want := readToEnd(ctx, t, c, topic), []string{"a", "b", "c"}; !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)

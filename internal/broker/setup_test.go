@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -81,24 +80,6 @@ func write(t *testing.T, b *kafkatest.Broker, topic string, partition int32, val
 	t.Helper()
 	for _, v := range values {
 		kafkatest.ProduceTo(t, b.Addr(), &kgo.Record{Topic: topic, Partition: partition, Value: []byte(v)})
-	}
-}
-
-// deleteRecords lets a partition's log begin at an offset.
-func deleteRecords(t *testing.T, b *kafkatest.Broker, tp TopicPartition, before int64) {
-	t.Helper()
-	p := kmsg.NewDeleteRecordsRequestTopicPartition()
-	p.Partition, p.Offset = tp.Partition, before
-	topic := kmsg.NewDeleteRecordsRequestTopic()
-	topic.Topic, topic.Partitions = tp.Topic, append(topic.Partitions, p)
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.Topics, req.TimeoutMillis = append(req.Topics, topic), int32(patience.Milliseconds())
-	res, err := req.RequestWith(bounded(t), franz(t, b))
-	if err == nil {
-		err = kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
