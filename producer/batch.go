@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"slices"
 	"time"
 
 	"consentd/internal/broker"
@@ -16,11 +17,13 @@ type Cause struct {
 
 // Batch is what is published together. Made by Producer.NewBatch; not safe for concurrent use.
 type Batch struct {
-	producer    *Producer
-	events      broker.Records
-	status      broker.Records
-	onward      broker.Records // forwarded and parked requests
-	deadLetters broker.Records
+	producer *Producer
+	// parts are what is published one after the other: the first is all there is when the batch is a transaction.
+	parts       []*broker.Records
+	events      *broker.Records
+	status      *broker.Records
+	onward      *broker.Records // forwarded and parked requests
+	deadLetters *broker.Records
 	offsets     map[broker.TopicPartition]broker.Offset
 	now         time.Time // the records' timestamp
 
@@ -28,6 +31,20 @@ type Batch struct {
 	id      []byte
 	value   []byte
 	extra   []schemas.Header
+}
+
+// newBatch returns an empty batch.
+func newBatch(p *Producer) *Batch {
+	b := &Batch{
+		producer: p, headers: schemas.NewEventHeaders(p.source), offsets: make(map[broker.TopicPartition]broker.Offset),
+	}
+	for _, records := range []**broker.Records{&b.events, &b.status, &b.onward, &b.deadLetters} {
+		if p.transactor == nil || len(b.parts) == 0 {
+			b.parts = append(b.parts, &broker.Records{})
+		}
+		*records = b.parts[len(b.parts)-1]
+	}
+	return b
 }
 
 // Checked adds the answer to an item; key is the conversation's.
@@ -108,5 +125,5 @@ func (b *Batch) Anchor(committed map[broker.TopicPartition]broker.Offset) {
 
 // Empty tells whether there is nothing to publish.
 func (b *Batch) Empty() bool {
-	return len(b.offsets) == 0 && b.events.Len()+b.status.Len()+b.onward.Len()+b.deadLetters.Len() == 0
+	return len(b.offsets) == 0 && !slices.ContainsFunc(b.parts, func(r *broker.Records) bool { return r.Len() > 0 })
 }

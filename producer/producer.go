@@ -92,9 +92,7 @@ func (p *Producer) NewBatch(ctx context.Context) *Batch {
 	select {
 	case b = <-p.spare:
 	default:
-		b = &Batch{
-			producer: p, headers: schemas.NewEventHeaders(p.source), offsets: make(map[broker.TopicPartition]broker.Offset),
-		}
+		b = newBatch(p)
 	}
 	b.now = time.Now()
 	return b
@@ -102,10 +100,9 @@ func (p *Producer) NewBatch(ctx context.Context) *Batch {
 
 // Reuse takes back a batch that is done with.
 func (p *Producer) Reuse(b *Batch) {
-	b.events.Reset()
-	b.status.Reset()
-	b.onward.Reset()
-	b.deadLetters.Reset()
+	for _, records := range b.parts {
+		records.Reset()
+	}
 	clear(b.offsets)
 	select {
 	case p.spare <- b:
@@ -118,14 +115,13 @@ func (p *Producer) Reuse(b *Batch) {
 // acknowledged by all in-sync replicas before the next: after an error none, some or all of it may have been published;
 // published again it carries the same event ids. It tries until ctx ends, except where trying again can't help.
 func (p *Producer) Publish(ctx context.Context, m broker.Member, b *Batch) error {
-	parts := []*broker.Records{&b.events, &b.status, &b.onward, &b.deadLetters}
 	if p.transactor != nil {
-		if err := p.transactor.Publish(ctx, m, b.offsets, parts...); err != nil {
+		if err := p.transactor.Publish(ctx, m, b.offsets, b.parts[0]); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 		return nil
 	}
-	for _, records := range parts {
+	for _, records := range b.parts {
 		if err := p.cluster.Produce(ctx, records, p.log); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}

@@ -49,10 +49,17 @@ type Report interface {
 // workload is one thing to measure.
 type workload struct {
 	defaults Options // for options that are zero
-	// callsPerMinute is what the daemon is allowed, overall and a corp.
-	callsPerMinute int
+	daemon   settings
+	measure  func(context.Context, *run) (Report, error)
+}
+
+// settings are those of the daemon that workloads differ in.
+type settings struct {
+	callsPerMinute int      // overall and a corp
 	delays         []string // of retries
-	measure        func(context.Context, *run) (Report, error)
+	// patience is how long a call may take and is tried, in all; 0: the daemon's default.
+	patience time.Duration
+	delivery string // empty: the daemon's default
 }
 
 // unpaced is as many calls a minute as the configuration allows: what the program can do is to be seen, not what the API
@@ -60,11 +67,12 @@ type workload struct {
 const unpaced = 100_000_000
 
 var workloads = map[string]workload{
-	"steady":   {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, steady},
-	"sick":     {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, unpaced, []string{"5s", "10s", "30s"}, sick},
-	"outage":   {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, unpaced, []string{"1m"}, outage},
-	"delivery": {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, unpaced, []string{"1m"}, delivery},
-	"quota":    {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, quotaCallsPerMinute, []string{"1m"}, quota},
+	"steady":   {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, settings{}, steady},
+	"delivery": {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000}, settings{}, delivery},
+	"slow":     {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, slow},
+	"sick":     {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, sick},
+	"outage":   {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, outage},
+	"quota":    {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, quota},
 }
 
 // Workloads returns the names of what can be measured.
@@ -88,7 +96,11 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 	o.Rate, o.Outage = cmp.Or(o.Rate, w.defaults.Rate), cmp.Or(o.Outage, w.defaults.Outage)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the processes that are left
-	b := &run{options: o, say: say, corps: o.Corps, delays: w.delays, callsPerMinute: w.callsPerMinute, delivery: "exactly_once"}
+	b := &run{options: o, say: say, corps: o.Corps, settings: w.daemon}
+	b.callsPerMinute = cmp.Or(b.callsPerMinute, unpaced)
+	if b.delays == nil {
+		b.delays = []string{"1m"}
+	}
 	dir, err := os.MkdirTemp("", "consentd-bench-")
 	if err != nil {
 		return nil, err
@@ -113,11 +125,9 @@ type run struct {
 	cluster   *broker.Cluster
 	answers   *answers
 	corps     int // that are asked about
-	// dir has the daemon's file; delays, callsPerMinute and delivery are what stands in it.
-	dir            string
-	delays         []string
-	callsPerMinute int
-	delivery       string
+	// dir has the daemon's file, in which the settings stand.
+	dir string
+	settings
 	// submitted is how many answers there are to be in all.
 	submitted int
 }
@@ -181,8 +191,16 @@ func (b *run) writeConfig() error {
 		b.topic("requests"), b.topic("results"), b.topic("status"), b.topic("forward"), b.topic("retry"), b.topic("dead-letters"))
 	fmt.Fprintf(&y, "consumer:\n  group: %s\n", b.prefix)
 	fmt.Fprintf(&y, "wechat:\n  base_url: %s\n  calls_per_minute: %d\n  corp_calls_per_minute: %d\n", b.simulator, b.callsPerMinute, b.callsPerMinute)
+	if b.patience > 0 {
+		fmt.Fprintf(&y, "  timeout: %s\n", b.patience)
+	}
 	fmt.Fprintf(&y, "retry:\n  delays: [%s]\n", strings.Join(b.delays, ", "))
-	fmt.Fprintf(&y, "delivery: %s\n", b.delivery)
+	if b.patience > 0 {
+		fmt.Fprintf(&y, "  max_elapsed: %s\n", b.patience)
+	}
+	if b.delivery != "" {
+		fmt.Fprintf(&y, "delivery: %s\n", b.delivery)
+	}
 	y.WriteString("log:\n  level: warn\n")
 	y.WriteString("corps:\n")
 	for i := range b.options.Corps {
@@ -191,6 +209,8 @@ func (b *run) writeConfig() error {
 	b.config = filepath.Join(b.dir, "consentd.yaml")
 	return os.WriteFile(b.config, []byte(y.String()), 0o600)
 }
+
+func customer(i int) string { return fmt.Sprintf("wm%010d", i) }
 
 func corpID(i int) string { return fmt.Sprintf("wwbench%02d", i) }
 
@@ -222,8 +242,8 @@ func (b *run) submitSome(ctx context.Context, first, end int) error {
 	var records broker.Records
 	for i := first; i < end; i++ {
 		corp := corpID(i % b.corps)
-		value := fmt.Appendf(nil, `{"request_id":"`+requestID+`%d","corp_id":%q,"kind":"single","open_userid":"staff","external_userid":"wm%010d"}`,
-			i, corp, i%b.options.Conversations)
+		value := fmt.Appendf(nil, `{"request_id":"`+requestID+`%d","corp_id":%q,"kind":"single","open_userid":"staff","external_userid":%q}`,
+			i, corp, customer(i%b.options.Conversations))
 		key := []byte(corp)
 		records.Append(broker.TopicPartition{Topic: b.topic("requests"), Partition: partitioner.Partition(key)}, key, value, nil, time.Now())
 	}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/rs/zerolog"
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"golang.org/x/sync/errgroup"
 )
 
 // Transactor publishes in transactions, one at a time, under a transactional id that no other live process has. Not safe
@@ -28,7 +26,6 @@ type Transactor struct {
 	producerID int64
 	epoch      int16
 	// sequences counts the records of the epoch.
-	mu        sync.Mutex
 	sequences map[TopicPartition]int32
 	// known: an epoch was begun, so that the next ones continue it, and who has begun one since is noticed.
 	known bool
@@ -90,17 +87,15 @@ func (t *Transactor) init(ctx context.Context) error {
 // Publish puts the records and the group's offsets, at least one, into one transaction and commits it. After nil all of it is
 // there for read_committed consumers. After an error it may be, when the answer to the commit was lost; the committed offsets
 // tell. It tries until ctx ends, except where trying again can't help: after ErrFenced, ErrGenerationOver and what is Permanent.
-func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPartition]Offset, records ...*Records) error {
+func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPartition]Offset, r *Records) error {
 	return t.retry(ctx, "the transaction", func(ctx context.Context) error {
 		if !t.ready {
 			if err := t.init(ctx); err != nil {
 				return err
 			}
 		}
-		for _, r := range records {
-			r.rewind()
-		}
-		err := t.try(ctx, m, offsets, records)
+		r.rewind()
+		err := t.try(ctx, m, offsets, r)
 		if err == nil || errors.Is(err, errUnknownOutcome) {
 			return err
 		}
@@ -115,16 +110,16 @@ func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPar
 }
 
 // try runs one transaction up to its commit.
-func (t *Transactor) try(ctx context.Context, m Member, offsets map[TopicPartition]Offset, records []*Records) error {
-	if err := t.addPartitions(ctx, records); err != nil {
+func (t *Transactor) try(ctx context.Context, m Member, offsets map[TopicPartition]Offset, r *Records) error {
+	if err := t.addPartitions(ctx, r); err != nil {
 		return err
 	}
-	var g errgroup.Group
-	for _, r := range records {
-		g.Go(func() error { return t.produce(ctx, r) })
+	// Not beside what is produced: the leaders ask the coordinator whether their partitions were added, and are refused while
+	// it adds something.
+	if err := t.addOffsets(ctx, m); err != nil {
+		return err
 	}
-	g.Go(func() error { return t.addOffsets(ctx, m) })
-	if err := g.Wait(); err != nil {
+	if err := t.produce(ctx, r); err != nil {
 		return err
 	}
 	if err := t.commitOffsets(ctx, m, offsets); err != nil {
@@ -134,11 +129,8 @@ func (t *Transactor) try(ctx context.Context, m Member, offsets map[TopicPartiti
 }
 
 // addPartitions tells the coordinator which partitions the transaction writes to.
-func (t *Transactor) addPartitions(ctx context.Context, records []*Records) error {
-	var tps []TopicPartition
-	for _, r := range records {
-		tps = append(tps, r.waiting()...)
-	}
+func (t *Transactor) addPartitions(ctx context.Context, r *Records) error {
+	tps := r.waiting()
 	if len(tps) == 0 {
 		return nil
 	}
@@ -166,7 +158,8 @@ func (t *Transactor) addPartitions(ctx context.Context, records []*Records) erro
 	})
 }
 
-// produce sends all records. Several go on at once, none to a partition of another's.
+// produce sends all records, in one request a broker at a time: of two at once a leader would refuse one, as it asks the
+// coordinator for one thing at a time.
 func (t *Transactor) produce(ctx context.Context, r *Records) error {
 	for {
 		waiting := r.waiting()
@@ -174,25 +167,16 @@ func (t *Transactor) produce(ctx context.Context, r *Records) error {
 			return nil
 		}
 		err := t.cluster.produceRound(ctx, r, waiting, t.id, func(tp TopicPartition) stamp {
-			return stamp{transactional: true, producerID: t.producerID, epoch: t.epoch, sequence: t.sequence(tp, 0)}
+			return stamp{transactional: true, producerID: t.producerID, epoch: t.epoch, sequence: t.sequences[tp]}
 		})
 		if err != nil {
 			return err
 		}
 		for _, tp := range waiting {
 			p := r.partitions[tp]
-			t.sequence(tp, p.countOf(p.sent-1))
+			t.sequences[tp] = nextSequence(t.sequences[tp], p.countOf(p.sent-1))
 		}
 	}
-}
-
-// sequence returns the sequence of a partition's next record, and moves it on by so many records.
-func (t *Transactor) sequence(tp TopicPartition, records uint32) int32 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	next := t.sequences[tp]
-	t.sequences[tp] = nextSequence(next, records)
-	return next
 }
 
 // nextSequence wraps as the brokers do.
