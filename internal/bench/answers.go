@@ -106,18 +106,7 @@ func (a *answers) p99(first, end int, meant func(n int) bool) time.Duration {
 			took = append(took, a.took[n])
 		}
 	}
-	for i := 0; i+2500 <= len(took); i += 2500 {
-		m := time.Duration(0)
-		for _, d := range took[i : i+2500] {
-			m = max(m, d)
-		}
-		print(m.Milliseconds(), " ")
-	}
-	println()
 	slices.Sort(took)
-	if len(took) > 100 {
-		println("p50", took[len(took)/2].Milliseconds(), "p90", took[len(took)*9/10].Milliseconds(), "p95", took[len(took)*95/100].Milliseconds(), "p99", took[len(took)*99/100].Milliseconds(), "max", took[len(took)-1].Milliseconds())
-	}
 	return took[len(took)*99/100]
 }
 

@@ -48,8 +48,8 @@ type Pipeline struct {
 	member   broker.Member
 	log      zerolog.Logger
 
-	incoming   chan *intake
-	publishing chan error
+	incoming  chan *intake
+	published chan error
 
 	// calls is Run's context: the calls in flight end with it.
 	calls context.Context
@@ -68,8 +68,6 @@ type Pipeline struct {
 
 	// filling is the batch that takes what is settled, sealed the one that is being published; nil when there is none.
 	filling, sealed *producer.Batch
-	// published is when the last batch was.
-	published time.Time
 	// done and releasing are the loads that filling and sealed free once they are published.
 	done, releasing load
 	// touched has the partitions whose offsets may have moved since filling was begun.
@@ -98,14 +96,14 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 ) *Pipeline {
 	pl := &Pipeline{
 		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, log: log,
-		incoming:   make(chan *intake),
-		room:       newRoom(),
-		behind:     make(map[broker.TopicPartition]bool),
-		publishing: make(chan error, 1),
-		offsets:    make(map[broker.TopicPartition]*consumer.Offsets),
-		committed:  make(map[broker.TopicPartition]broker.Offset),
-		touched:    make(map[broker.TopicPartition]bool),
-		parking:    make(map[string]int),
+		incoming:  make(chan *intake),
+		room:      newRoom(),
+		behind:    make(map[broker.TopicPartition]bool),
+		published: make(chan error, 1),
+		offsets:   make(map[broker.TopicPartition]*consumer.Offsets),
+		committed: make(map[broker.TopicPartition]broker.Offset),
+		touched:   make(map[broker.TopicPartition]bool),
+		parking:   make(map[string]int),
 	}
 	for i, t := range cfg.Retry {
 		pl.parking[t.Name] = min(i+1, len(cfg.Retry)-1)
@@ -138,14 +136,10 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		now := time.Now()
 		p.takeUp(now)
-		backlog := len(p.waiting) > 0 || len(p.behind) > 0 || p.followed
-		p.checker.Backlog(backlog)
+		p.checker.Backlog(len(p.waiting) > 0 || len(p.behind) > 0 || p.followed)
 		p.checker.Flush(p.calls, now)
 		p.settleEnded()
-		gathering := backlog && p.gathering(now)
-		if !gathering {
-			p.publish(ctx)
-		}
+		p.publish(ctx)
 		incoming := p.incoming
 		if deadline != nil {
 			if p.inFlight == (load{}) && p.sealed == nil {
@@ -153,11 +147,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 			incoming = nil
 		}
-		due, ok := p.checker.Due(now)
-		if enough := p.published.Add(gatherTime); gathering && (!ok || enough.Before(due)) {
-			due, ok = enough, true
-		}
-		if ok {
+		if due, ok := p.checker.Due(now); ok {
 			timer.Reset(time.Until(due))
 		} else {
 			timer.Stop()
@@ -173,7 +163,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 		case reply := <-p.checker.Replies():
 			p.settle(reply)
-		case err := <-p.publishing:
+		case err := <-p.published:
 			if err := p.release(err); err != nil {
 				return err
 			}
@@ -198,15 +188,6 @@ func (p *Pipeline) begin(ctx context.Context) {
 	p.table.Begin()
 }
 
-// gatherTime is how long a batch may grow during a backlog before it is published, counted from the end of the one before.
-const gatherTime = 20 * time.Millisecond
-
-// gathering tells whether the batch is still small during a backlog: what a batch costs the brokers does not depend on its
-// size.
-func (p *Pipeline) gathering(now time.Time) bool {
-	return p.done.items < p.config.MaxInFlight/4 && p.done.bytes < p.config.MaxInFlightBytes/4 && now.Before(p.published.Add(gatherTime))
-}
-
 // publish sends off what was gathered, unless a batch is on its way: then it waits for that, and grows.
 func (p *Pipeline) publish(ctx context.Context) {
 	if p.sealed != nil {
@@ -227,13 +208,13 @@ func (p *Pipeline) publish(ctx context.Context) {
 	p.sealed, p.releasing = p.filling, p.done
 	p.done = load{}
 	p.begin(ctx)
-	go func(b *producer.Batch) { p.publishing <- p.producer.Publish(ctx, p.member, b) }(p.sealed)
+	go func(b *producer.Batch) { p.published <- p.producer.Publish(ctx, p.member, b) }(p.sealed)
 }
 
 // release takes note that the sealed batch is out, or failed for good.
 func (p *Pipeline) release(err error) error {
 	b := p.sealed
-	p.sealed, p.published = nil, time.Now()
+	p.sealed = nil
 	if err != nil {
 		return err
 	}
@@ -248,7 +229,7 @@ func (p *Pipeline) release(err error) error {
 func (p *Pipeline) finish(ctx context.Context) error {
 	var err error
 	for p.sealed != nil && err == nil {
-		if err = p.release(<-p.publishing); err == nil {
+		if err = p.release(<-p.published); err == nil {
 			p.publish(ctx)
 		}
 	}
@@ -263,6 +244,6 @@ func (p *Pipeline) finish(ctx context.Context) error {
 func (p *Pipeline) wait() {
 	p.checker.Wait()
 	if p.sealed != nil {
-		p.log.Debug().Err(<-p.publishing).Msg("the last batch was given up")
+		p.log.Debug().Err(<-p.published).Msg("the last batch was given up")
 	}
 }
