@@ -21,6 +21,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/rs/zerolog/log"
+	"golang.org/x/sync/errgroup"
 )
 
 func main() { os.Exit(run()) }
@@ -29,6 +30,7 @@ type options struct {
 	seed      uint64
 	seeds     int
 	duration  time.Duration
+	parallel  int
 	instances int
 	dir       string
 	tags      string
@@ -41,6 +43,7 @@ func run() int {
 	var o options
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "the first round's seed; the next ones count up")
 	flag.IntVar(&o.seeds, "seeds", 1, "how many rounds, each with a seed and a world of its own")
+	flag.IntVar(&o.parallel, "parallel", 1, "how many rounds at the same time; each needs most of a CPU and 2 GB")
 	flag.DurationVar(&o.duration, "duration", 2*time.Minute, "for how long things go wrong in a round")
 	flag.IntVar(&o.instances, "instances", 3, "how many daemons")
 	flag.StringVar(&o.dir, "dir", "", "where data, configurations and logs are; without: a temporary folder")
@@ -71,8 +74,8 @@ func (o options) problem() string {
 	switch {
 	case flag.NArg() > 0:
 		return fmt.Sprintf("it takes no arguments, but was given %q", flag.Args())
-	case o.seeds < 1 || o.instances < 1 || o.duration < 10*time.Second:
-		return "--seeds and --instances must be at least 1, --duration at least 10s"
+	case o.seeds < 1 || o.parallel < 1 || o.instances < 1 || o.duration < 10*time.Second:
+		return "--seeds, --parallel and --instances must be at least 1, --duration at least 10s"
 	case o.instances > 3:
 		return "--instances is at most 3"
 	case o.daemon != "" && o.tags != "":
@@ -81,7 +84,7 @@ func (o options) problem() string {
 	return ""
 }
 
-// rounds runs them one after the other and prints the figures of all.
+// rounds runs them and prints the figures of all.
 func rounds(ctx context.Context, o options) (good bool, err error) {
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "chaos-"); err != nil {
@@ -98,28 +101,23 @@ func rounds(ctx context.Context, o options) (good bool, err error) {
 	} else if o.daemon, err = filepath.Abs(o.daemon); err != nil {
 		return false, fmt.Errorf("finding the daemon: %w", err)
 	}
-	var figures []Figures
-	good = true
+	figures := make([]Figures, o.seeds)
+	group, running := errgroup.WithContext(ctx)
+	group.SetLimit(o.parallel)
 	for n := range o.seeds {
-		r := newRound(o, o.seed+uint64(n))
-		err := r.run(ctx)
+		group.Go(func() (err error) {
+			figures[n], err = oneRound(running, o, o.seed+uint64(n))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		if ctx.Err() != nil {
 			return false, errors.New("interrupted")
 		}
-		if err != nil {
-			return false, fmt.Errorf("the round of seed %d could not be run (its folder is %s): %w", r.seed, r.dir, err)
-		}
-		figures = append(figures, r.figures)
-		if r.figures.Violations > 0 {
-			good = false
-			r.say("its folder is %s", r.dir)
-		} else if !o.keep {
-			if err := os.RemoveAll(r.dir); err != nil {
-				return false, fmt.Errorf("removing the round's folder: %w", err)
-			}
-		}
+		return false, err
 	}
 	all := sum(figures)
+	good = all.Violations == 0
 	if good && !o.keep {
 		// Only if it is empty but for the binary: the folder may have been there before.
 		_ = os.Remove(filepath.Join(o.dir, "consentd"))
@@ -131,6 +129,27 @@ func rounds(ctx context.Context, o options) (good bool, err error) {
 		return good, e.Encode(map[string]any{"rounds": figures, "all": all})
 	}
 	return good, all.print(os.Stdout)
+}
+
+// oneRound runs a round and removes its folder when nothing was found.
+func oneRound(ctx context.Context, o options, seed uint64) (Figures, error) {
+	r := newRound(o, seed)
+	if err := ctx.Err(); err != nil {
+		return r.figures, err
+	}
+	if err := r.run(ctx); err != nil {
+		return r.figures, fmt.Errorf("the round of seed %d could not be run (its folder is %s): %w", r.seed, r.dir, err)
+	}
+	if r.figures.Violations > 0 {
+		r.say("its folder is %s", r.dir)
+		return r.figures, nil
+	}
+	if !o.keep {
+		if err := os.RemoveAll(r.dir); err != nil {
+			return r.figures, fmt.Errorf("removing the round's folder: %w", err)
+		}
+	}
+	return r.figures, nil
 }
 
 // build builds the daemon that stands beside this module.

@@ -20,7 +20,7 @@ type Options struct {
 	Corps []string
 }
 
-// Plan makes a plan in the order of time, with about one fault of each kind in 18 s.
+// Plan makes a plan in the order of time: in a minute two to four faults of each kind.
 func Plan(seed uint64, o Options) []Fault {
 	var all []Fault
 	for i, plan := range []func(*planner) []Fault{(*planner).instances, (*planner).brokers, (*planner).links, (*planner).api, (*planner).apiFaults} {
@@ -49,13 +49,24 @@ func (p *planner) mostly(n int, all float64) int {
 	return p.IntN(n)
 }
 
-// waveRest is what a wave is longer than the session timeout: in it all instances are at work.
-const waveRest = 8 * time.Second
+// Instances and brokers fail in waves. Whoever joins the group while a dead member still has its place there has all others wait,
+// and when the group's broker goes, dead members have their place for another session timeout: were all of this spread evenly,
+// hardly any time would be left in which the daemons work. So members lose their places together at the begin of a wave. When
+// these are given away a calm follows, in which brokers fail and instances restart in good order while everybody is at work.
+const (
+	losses = 1500 * time.Millisecond // within which instances are killed and stalled
+	calm   = 16 * time.Second        // what is left of a wave after the session timeout
+)
 
-// instances come in waves. Whoever joins the group while a dead member still has its place there has all others wait, so faults
-// that make a member lose its place begin together. Then comes a restart in good order, a rebalance without a crash.
-func (p *planner) instances() []Fault {
+func (p *planner) waves(plan func(begin time.Duration) []Fault) []Fault {
 	var all []Fault
+	for begin := 2 * time.Second; begin < p.o.Duration; begin += p.o.SessionTimeout + calm {
+		all = append(all, plan(begin)...)
+	}
+	return all
+}
+
+func (p *planner) instances() []Fault {
 	// How many are killed and how many stalled in a wave, by turns.
 	turns := [][2]int{{1, 1}, {2, 1}, {1, 2}}
 	switch p.o.Instances {
@@ -65,11 +76,11 @@ func (p *planner) instances() []Fault {
 		turns = [][2]int{{1, 1}}
 	}
 	turn := p.IntN(len(turns))
-	for begin := 2 * time.Second; begin < p.o.Duration; begin += p.o.SessionTimeout + waveRest {
+	return p.waves(func(begin time.Duration) (all []Fault) {
 		kills, stalls := turns[turn%len(turns)][0], turns[turn%len(turns)][1]
 		turn++
 		for i, instance := range p.Perm(p.o.Instances)[:kills+stalls] {
-			f := Fault{At: begin + p.between(0, 1500*time.Millisecond), Kind: InstanceKill, Instance: instance}
+			f := Fault{At: begin + p.between(0, losses), Kind: InstanceKill, Instance: instance}
 			f.Length = p.o.SessionTimeout + p.between(300*time.Millisecond, 1500*time.Millisecond)
 			switch {
 			case i >= kills:
@@ -79,17 +90,28 @@ func (p *planner) instances() []Fault {
 			}
 			all = append(all, f)
 		}
-		for i := range 1 + p.IntN(2) {
-			at := begin + p.o.SessionTimeout + 3*time.Second + time.Duration(i)*2*time.Second + p.between(0, time.Second)
+		at := begin + p.o.SessionTimeout + 3*time.Second
+		for range 1 + p.IntN(2) {
+			at += p.between(time.Second, 5*time.Second)
 			all = append(all, Fault{At: at, Kind: InstanceRestart, Instance: p.IntN(p.o.Instances)})
 		}
-	}
-	return all
+		return all
+	})
 }
 
 func (p *planner) brokers() []Fault {
-	return p.every(14*time.Second, 18*time.Second, func(at time.Duration) Fault {
-		return Fault{At: at, Kind: BrokerKill, Broker: p.IntN(p.o.Brokers), Length: p.between(0, 3*time.Second)}
+	return p.waves(func(begin time.Duration) (all []Fault) {
+		kill := func(at time.Duration) {
+			all = append(all, Fault{At: at, Kind: BrokerKill, Broker: p.IntN(p.o.Brokers), Length: p.between(0, 3*time.Second)})
+		}
+		roll := p.Float64()
+		if roll < 0.6 {
+			kill(begin + p.between(0, 2*losses))
+		}
+		if roll > 0.3 {
+			kill(begin + p.o.SessionTimeout + p.between(3*time.Second, 10*time.Second))
+		}
+		return all
 	})
 }
 

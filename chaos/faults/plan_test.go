@@ -22,11 +22,11 @@ func TestPlan_IsTheSameForTheSameSeed(t *testing.T) {
 	}
 }
 
-func TestPlan_TenRoundsOfThreeMinutesHaveAHundredFaultsOfEachKind(t *testing.T) {
+func TestPlan_TenRoundsOfFiveMinutesHaveAHundredFaultsOfEachKind(t *testing.T) {
 	t.Parallel()
 	count := map[Kind]int{}
 	for seed := range uint64(10) {
-		for _, f := range Plan(seed, options(3, 3*time.Minute)) {
+		for _, f := range Plan(seed, options(3, 5*time.Minute)) {
 			count[f.Kind]++
 		}
 	}

@@ -27,7 +27,7 @@ const (
 
 const settings = `consumer: {group: %s, max_in_flight: 2000, drain_timeout: 1s, session_timeout: %s, rebalance_timeout: %[2]s, heartbeat_interval: 300ms}
 producer: {transaction_timeout: 2s}
-retry: {initial_interval: 50ms, max_interval: 500ms, max_elapsed: 3s, delays: [%s]}
+retry: {initial_interval: 50ms, max_interval: 500ms, max_elapsed: 1500ms, delays: [%s]}
 status: {refresh: 5s}
 log: {level: info}
 `
