@@ -2,8 +2,6 @@ package kafkatest
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,25 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// startTimeout bounds a start whose context has no deadline. A start takes 2 to 4 s on an idle machine.
-const startTimeout = 2 * time.Minute
-
-// ApacheOptions are what a caller of [StartApache] may choose. The zero value is what tests want.
-type ApacheOptions struct {
-	// Port is the one clients connect to; 0 takes a free one.
-	Port int
-	// HeapMB is the Java heap's limit in MiB; 0 is 512.
-	HeapMB int
-	// Config is added to server.properties and wins over what stands there.
-	Config map[string]string
-}
 
 // apache is a Kafka process with the files it runs from.
 type apache struct {
@@ -41,96 +24,46 @@ type apache struct {
 	process   *process
 }
 
-// StartApache starts a single Apache Kafka node (broker and controller) whose configuration, data and server.log are in
-// dir, and returns when it answers. A dir that was used before is continued. ctx bounds the start only, not the
-// broker's life; without a deadline it is 2 minutes. The jars are fetched with Maven the first time; what is not
-// installed is reported as a [*MissingError]. On Linux the broker dies with this process.
-func StartApache(ctx context.Context, dir string, o ApacheOptions) (*Broker, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, startTimeout)
-		defer cancel()
-	}
-	java, err := lookTool("java", "default-jre-headless")
-	if err != nil {
-		return nil, err
-	}
-	jars, err := apacheJars(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("making the broker's directory: %w", err)
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("finding the broker's directory: %w", err)
-	}
-
-	heap := o.HeapMB
-	if heap == 0 {
-		heap = 512
-	}
-	a := &apache{dir: dir, command: []string{
-		java, fmt.Sprintf("-Xmx%dm", heap),
-		"-Dorg.slf4j.simpleLogger.showDateTime=true",
-		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-		"-cp", filepath.Join(jars, "*"),
-	}}
-	// A free port is only free until somebody else takes it: another one is tried then.
-	for attempt := 1; ; attempt++ {
-		err = a.startFirst(ctx, o)
-		if err == nil {
-			return &Broker{kind: "apache", addr: a.addr, node: a}, nil
-		}
-		if o.Port != 0 || attempt == 3 || !strings.Contains(err.Error(), "Address already in use") {
-			return nil, err
-		}
-	}
-}
-
-func (a *apache) startFirst(ctx context.Context, o ApacheOptions) error {
-	ports, err := freePorts(2)
-	if err != nil {
-		return err
-	}
-	if o.Port != 0 {
-		ports[0] = o.Port
-	}
-	a.addr = loopback(ports[0])
-	if err := os.WriteFile(a.path("server.properties"), a.properties(ports[0], ports[1], o.Config), 0o600); err != nil {
-		return fmt.Errorf("writing the broker's configuration: %w", err)
-	}
-	if err := a.format(ctx); err != nil {
-		return err
-	}
-	return a.start(ctx)
-}
-
 func (a *apache) path(name string) string { return filepath.Join(a.dir, name) }
 
-// properties are those of a node that is alone, starts fast and tidies up within a test's patience. Topics are created
-// for whoever asks, as is Kafka's default: it shows who creates one by accident.
-func (a *apache) properties(port, controller int, extra map[string]string) []byte {
-	clients := "PLAINTEXT://" + loopback(port)
+func (a *apache) metaFile() string { return a.path("data/meta.properties") }
+
+// properties are those of a node that starts fast and tidies up within a test's patience. Topics are created for whoever
+// asks, as is Kafka's default: it shows who creates one by accident.
+func (a *apache) properties(at place, extra map[string]string) []byte {
+	clients := "PLAINTEXT://" + loopback(at.port)
+	listeners := []string{clients, "CONTROLLER://" + loopback(at.controller)}
+	advertised := []string{clients}
+	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
+	for _, l := range at.listeners {
+		listeners = append(listeners, l.name+"://"+l.addr)
+		advertised = append(advertised, l.name+"://"+l.advertised)
+		protocols = append(protocols, l.name+":PLAINTEXT")
+	}
+	replicas := strconv.Itoa(min(at.of, 3))
+	inSync := strconv.Itoa(max(1, min(at.of, 3)-1)) // any one may be away
 	p := map[string]string{
 		"process.roles":                                    "broker,controller",
-		"node.id":                                          "1",
-		"controller.quorum.voters":                         "1@" + loopback(controller),
+		"node.id":                                          strconv.Itoa(at.id),
+		"controller.quorum.voters":                         at.voters,
 		"controller.listener.names":                        "CONTROLLER",
-		"listeners":                                        clients + ",CONTROLLER://" + loopback(controller),
-		"advertised.listeners":                             clients,
-		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"inter.broker.listener.name":                       "PLAINTEXT",
+		"listeners":                                        strings.Join(listeners, ","),
+		"advertised.listeners":                             strings.Join(advertised, ","),
+		"listener.security.protocol.map":                   strings.Join(protocols, ","),
 		"log.dirs":                                         filepath.ToSlash(a.path("data")),
 		"num.partitions":                                   "1",
+		"default.replication.factor":                       replicas,
+		"min.insync.replicas":                              inSync,
 		"auto.create.topics.enable":                        "true",
 		"offsets.topic.num.partitions":                     "3",
-		"offsets.topic.replication.factor":                 "1",
+		"offsets.topic.replication.factor":                 replicas,
 		"transaction.state.log.num.partitions":             "3",
-		"transaction.state.log.replication.factor":         "1",
-		"transaction.state.log.min.isr":                    "1",
+		"transaction.state.log.replication.factor":         replicas,
+		"transaction.state.log.min.isr":                    inSync,
 		"share.coordinator.state.topic.num.partitions":     "1",
-		"share.coordinator.state.topic.replication.factor": "1",
-		"share.coordinator.state.topic.min.isr":            "1",
+		"share.coordinator.state.topic.replication.factor": replicas,
+		"share.coordinator.state.topic.min.isr":            inSync,
 		"broker.heartbeat.interval.ms":                     "500",
 		"broker.session.timeout.ms":                        "4000", // a killed broker is not let back in before
 		"group.initial.rebalance.delay.ms":                 "0",
@@ -146,21 +79,11 @@ func (a *apache) properties(port, controller int, extra map[string]string) []byt
 	return []byte(b.String())
 }
 
-// format gives an empty data directory its cluster id, without which Kafka refuses to start on it.
+// format gives an empty data directory the cluster's id, without which Kafka refuses to start on it.
 func (a *apache) format(ctx context.Context) error {
-	meta, err := os.ReadFile(a.path("data/meta.properties"))
-	if err == nil {
-		found := regexp.MustCompile(`(?m)^cluster\.id=(\S+)`).FindSubmatch(meta)
-		if found == nil {
-			return fmt.Errorf("%s names no cluster.id: remove the directory", a.path("data/meta.properties"))
-		}
-		a.clusterID = string(found[1])
+	if exists(a.metaFile()) {
 		return nil
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // it never fails
-	id[0] &= 0x7f        // in base64 a letter comes first, not a dash, which the tool would take for a flag
-	a.clusterID = base64.RawURLEncoding.EncodeToString(id)
 	args := append(slices.Clone(a.command[1:]), "kafka.tools.StorageTool", "format",
 		"-t", a.clusterID, "-c", a.path("server.properties"))
 	out, err := exec.CommandContext(ctx, a.command[0], args...).CombinedOutput()

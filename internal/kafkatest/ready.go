@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,7 +24,7 @@ func awaitAnswer(ctx context.Context, addr, clusterID string, died <-chan struct
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := answers(ctx, cl, clusterID)
+		err := answers(ctx, cl, addr, clusterID)
 		if err == nil {
 			return nil
 		}
@@ -35,7 +38,7 @@ func awaitAnswer(ctx context.Context, addr, clusterID string, died <-chan struct
 	}
 }
 
-func answers(ctx context.Context, cl *kgo.Client, clusterID string) error {
+func answers(ctx context.Context, cl *kgo.Client, addr, clusterID string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
@@ -46,7 +49,9 @@ func answers(ctx context.Context, cl *kgo.Client, clusterID string) error {
 		return err
 	case resp.ClusterID == nil || *resp.ClusterID != clusterID:
 		return errors.New("another cluster's broker answers")
-	case len(resp.Brokers) == 0 || resp.ControllerID < 0:
+	case resp.ControllerID < 0 || !slices.ContainsFunc(resp.Brokers, func(b kmsg.MetadataResponseBroker) bool {
+		return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) == addr
+	}):
 		return errors.New("it has not joined its cluster yet")
 	}
 	return nil
