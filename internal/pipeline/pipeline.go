@@ -195,7 +195,11 @@ func (p *Pipeline) publish(ctx context.Context) {
 	}
 	for tp := range p.touched {
 		var next broker.Offset
-		if next.At, next.Metadata = p.offsets[tp].Committable(); next != p.committed[tp] {
+		next.At, next.Metadata = p.offsets[tp].Committable()
+		if breakOffsets && next.Metadata != "" {
+			next = broker.Offset{At: next.At + 1}
+		}
+		if next != p.committed[tp] {
 			p.filling.Done(tp, next)
 			p.committed[tp] = next
 		}

@@ -54,7 +54,9 @@ func (p *Pipeline) settleAnswer(q *checker.Question, o checker.Outcome) checker.
 			p.filling.Changed(q.Conversation, p.key, &s.Transitions[i], at, &cause)
 		}
 		p.filling.Status(q.Conversation, p.key, &s.Status)
-		p.table.Stage(q.Hash, status.Entry{Kind: q.Conversation.Kind, Status: s.Status, StoredAt: at})
+		if !breakStaging {
+			p.table.Stage(q.Hash, status.Entry{Kind: q.Conversation.Kind, Status: s.Status, StoredAt: at})
+		}
 	}
 	return checker.Outcome{Answer: s.Status.Answer, Source: o.Source}
 }

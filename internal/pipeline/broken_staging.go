@@ -1,0 +1,8 @@
+//go:build break_staging
+
+package pipeline
+
+const (
+	breakStaging = true
+	breakOffsets = false
+)
