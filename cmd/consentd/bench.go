@@ -29,6 +29,7 @@ the daemon's alone, its start and the restoring of the status included.
   steady    known conversations, nothing changed, flat single requests keyed by corp id. In the same run the floor is
             measured: bare kafka-go that moves the same records in and as many out, with no JSON and no API
   delivery  the same, exactly once and at least once by turns
+  instances requests without keys: the calls that one instance makes and that three make; then one of these is killed
   slow      what one request whose call takes 30 s costs the others of its partition
   sick      what three corps in trouble cost the others: for how long those wait for an answer, alone and beside them
   outage    requests wait while the API is down: the daemon's memory, and what happens afterwards

@@ -110,6 +110,13 @@ func (a *answers) p99(first, end int, meant func(n int) bool) time.Duration {
 	return took[len(took)*99/100]
 }
 
+// longest is what the request took that took longest.
+func (a *answers) longest() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Max(a.took)
+}
+
 // mark begins to take the time at the next answer.
 func (a *answers) mark() {
 	a.mu.Lock()

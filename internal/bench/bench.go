@@ -67,19 +67,20 @@ type settings struct {
 const unpaced = 100_000_000
 
 var workloads = map[string]workload{
-	"steady":   {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, settings{}, steady},
-	"delivery": {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000}, settings{}, delivery},
-	"slow":     {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, slow},
-	"sick":     {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, sick},
-	"outage":   {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, outage},
-	"quota":    {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, quota},
+	"steady":    {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, settings{}, steady},
+	"delivery":  {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000}, settings{}, delivery},
+	"instances": {Options{Items: 1_000_000, Corps: 10, Conversations: 100_000, Rate: 1000}, settings{}, share},
+	"slow":      {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, slow},
+	"sick":      {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, sick},
+	"outage":    {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, outage},
+	"quota":     {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, quota},
 }
 
 // Workloads returns the names of what can be measured.
 func Workloads() []string { return slices.Sorted(maps.Keys(workloads)) }
 
 const (
-	partitions = 8
+	partitions = 12
 	pairsACall = 100
 	secret     = "bench"  // the simulated API's, for every corp
 	requestID  = "bench-" // and its number
@@ -125,6 +126,8 @@ type run struct {
 	cluster   *broker.Cluster
 	answers   *answers
 	corps     int // that are asked about
+	// unkeyed requests have no key.
+	unkeyed bool
 	// dir has the daemon's file, in which the settings stand.
 	dir string
 	settings
@@ -244,8 +247,11 @@ func (b *run) submitSome(ctx context.Context, first, end int) error {
 		corp := corpID(i % b.corps)
 		value := fmt.Appendf(nil, `{"request_id":"`+requestID+`%d","corp_id":%q,"kind":"single","open_userid":"staff","external_userid":%q}`,
 			i, corp, customer(i%b.options.Conversations))
-		key := []byte(corp)
-		records.Append(broker.TopicPartition{Topic: b.topic("requests"), Partition: partitioner.Partition(key)}, key, value, nil, time.Now())
+		key, partition := []byte(corp), partitioner.Partition([]byte(corp))
+		if b.unkeyed {
+			key, partition = nil, int32(i%partitions)
+		}
+		records.Append(broker.TopicPartition{Topic: b.topic("requests"), Partition: partition}, key, value, nil, time.Now())
 	}
 	b.answers.asked(first, end)
 	return b.cluster.Produce(ctx, &records, zerolog.Nop())

@@ -33,11 +33,17 @@ type process struct {
 
 // start runs a part and leaves its standard output to be read.
 func start(ctx context.Context, name string, args ...string) (*process, error) {
+	return startAs(ctx, name, nil, args...)
+}
+
+// startAs runs a part with more variables in its environment.
+func startAs(ctx context.Context, name string, env []string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{name: name, cmd: exec.CommandContext(ctx, self, args...)}
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.stderr
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 30 * time.Second
