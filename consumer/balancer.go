@@ -5,15 +5,17 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/segmentio/kafka-go"
 )
 
 // balancer shares out the group's topics by partition number: partition p of every topic goes to one member, so that what
 // belongs together is together. The numbers are spread evenly, those that all topics have and those that only the larger
-// ones have alike, and stay where they were as far as that allows: each member says when it joins which it had. Its methods
-// are called by the library while the group is joined, from one goroutine; so is Run's, in between.
+// ones have alike, and stay where they were as far as that allows: each member says when it joins which it had. Safe for
+// concurrent use: the library joins from a goroutine of its own.
 type balancer struct {
+	mu sync.Mutex
 	// had are the numbers of this member's last assignment.
 	had []int
 	// assigned has the number of partitions of each topic, when it was this member that assigned them.
@@ -24,20 +26,27 @@ type balancer struct {
 func (*balancer) ProtocolName() string { return "consentd" }
 
 // UserData is what this member tells the one that assigns.
-func (b *balancer) UserData() ([]byte, error) { return encodeNumbers(b.had), nil }
+func (b *balancer) UserData() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return encodeNumbers(b.had), nil
+}
 
 // AssignGroups is called on the member that the group's coordinator chose to assign.
 func (b *balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
-	b.assigned = make(map[string]int)
+	counts := make(map[string]int)
 	for _, p := range partitions {
-		b.assigned[p.Topic] = max(b.assigned[p.Topic], p.ID+1)
+		counts[p.Topic] = max(counts[p.Topic], p.ID+1)
 	}
-	owners := spread(members, slices.Collect(maps.Values(b.assigned)))
+	b.mu.Lock()
+	b.assigned = counts
+	b.mu.Unlock()
+	owners := spread(members, slices.Collect(maps.Values(counts)))
 	assignments := make(kafka.GroupMemberAssignments)
 	for _, m := range members {
 		assignments[m.ID] = make(map[string][]int)
 	}
-	for topic, count := range b.assigned {
+	for topic, count := range counts {
 		// While the configuration of a group is changed, member by member, not all read the same topics.
 		var readers []string
 		for _, m := range members {
@@ -66,6 +75,8 @@ func (b *balancer) joined(assignments map[string][]kafka.PartitionAssignment) (a
 			numbers[p.ID] = true
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.had = slices.Sorted(maps.Keys(numbers))
 	assigned, b.assigned = b.assigned, nil
 	return assigned
