@@ -54,3 +54,12 @@ cover: ## statements covered by the tests, in all and in cover.html
 
 clean: ## remove what the targets made
 	rm -rf bin cover.out cover.html
+
+CHAOS_DURATION ?= 2m
+CHAOS_SEEDS    ?= 1
+CHAOS_PARALLEL ?= 1
+CHAOS_SEED     ?=
+
+.PHONY: chaos
+chaos: ## let things go wrong for CHAOS_DURATION (2m), CHAOS_SEEDS (1) times, and prove the promises (Java and Maven)
+	go run -C chaos . --duration $(CHAOS_DURATION) --seeds $(CHAOS_SEEDS) --parallel $(CHAOS_PARALLEL) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(CHAOS_FLAGS)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -38,6 +37,11 @@ func (r *round) count(found check.Figures, h *history.History, violations []chec
 	for _, d := range r.done {
 		f.Faults[d.Kind]++
 		f.AllKinds++
+	}
+	for _, e := range exits {
+		if e.Crash {
+			f.Violations++
+		}
 	}
 	times := []time.Time{r.began, ended}
 	for _, e := range h.Results {
@@ -121,9 +125,13 @@ const (
 // report says what was found.
 func (r *round) report(violations []check.Violation) {
 	for _, e := range r.figures.Exits {
-		r.say("instance %d ended, %s after the begin: %s; it said last: %s", e.Instance, e.At.Sub(r.began).Round(100*time.Millisecond), e.How, e.Last)
+		what := "instance %d ended by itself at %s: %s; it said last: %s"
+		if e.Crash {
+			what = "BROKEN: " + what
+		}
+		r.say(what, e.Instance, strings.TrimSpace(r.clock(e.At)), e.How, e.Last)
 	}
-	if len(violations) == 0 {
+	if r.figures.Violations == 0 {
 		r.say("every promise was kept: %d requests, %d events, %d faults", r.figures.Requests, r.figures.Events, r.figures.AllKinds)
 		return
 	}
@@ -163,7 +171,7 @@ func (r *round) show(v check.Violation) {
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
 	for _, l := range lines {
-		fmt.Fprintf(os.Stderr, "    %s  %s\n", r.clock(l.at), l.text)
+		fmt.Fprintf(r.out, "    %s  %s\n", r.clock(l.at), l.text)
 	}
 }
 

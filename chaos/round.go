@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,6 +24,7 @@ const quietWithin = 4 * time.Minute
 // round is one seed's.
 type round struct {
 	options
+	out     io.Writer // for people
 	seed    uint64
 	dir     string
 	began   time.Time // of the load
@@ -38,7 +40,7 @@ type doneFault struct {
 }
 
 func newRound(o options, seed uint64) *round {
-	return &round{options: o, seed: seed, dir: filepath.Join(o.dir, fmt.Sprintf("seed-%d", seed))}
+	return &round{options: o, out: os.Stderr, seed: seed, dir: filepath.Join(o.dir, fmt.Sprintf("seed-%d", seed))}
 }
 
 // say is a line of progress.
@@ -47,7 +49,7 @@ func (r *round) say(format string, args ...any) {
 	if !r.began.IsZero() {
 		at = fmt.Sprintf(" %5.1fs", time.Since(r.began).Seconds())
 	}
-	fmt.Fprintf(os.Stderr, "seed %d%s  %s\n", r.seed, at, fmt.Sprintf(format, args...))
+	fmt.Fprintf(r.out, "seed %d%s  %s\n", r.seed, at, fmt.Sprintf(format, args...))
 }
 
 // run runs the round; broken promises are in its figures, an error is that it could not be run.

@@ -16,7 +16,8 @@ type chain struct {
 	latest  *event            // the last change of all
 	version int
 	told    map[string]bool // every state there was
-	broken  bool            // told of already: what follows from it is not
+	// Told of already: what follows from it is not.
+	broken, doubted bool
 }
 
 // chains follows the changes of each conversation through its partition.
@@ -152,9 +153,10 @@ func (c *checker) answerIsKnown(key string, e *event) {
 		state = roomState(e.body.Members)
 	}
 	ch := c.chainOf(key)
-	if ch.told[state.String()] || ch.broken {
+	if ch.told[state.String()] || ch.broken || ch.doubted {
 		return
 	}
+	ch.doubted = true
 	records := []history.Record{e.Record}
 	if ch.latest != nil {
 		records = append(records, ch.latest.Record)

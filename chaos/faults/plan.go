@@ -91,7 +91,7 @@ func (p *planner) instances() []Fault {
 			all = append(all, f)
 		}
 		at := begin + p.o.SessionTimeout + 3*time.Second
-		for range 1 + p.IntN(2) {
+		for range 2 {
 			at += p.between(time.Second, 5*time.Second)
 			all = append(all, Fault{At: at, Kind: InstanceRestart, Instance: p.IntN(p.o.Instances)})
 		}

@@ -110,9 +110,9 @@ type transaction struct {
 	epoch    int16
 }
 
-func (r *reading) abortedTransactions() int {
+func (g *reading) abortedTransactions() int {
 	all := map[transaction]bool{}
-	for _, transactions := range r.aborted {
+	for _, transactions := range g.aborted {
 		maps.Copy(all, transactions)
 	}
 	return len(all)

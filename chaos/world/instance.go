@@ -52,6 +52,8 @@ type Exit struct {
 	At       time.Time `json:"at"`
 	How      string    `json:"how"`  // the exit code or signal
 	Last     string    `json:"last"` // the last line of its log
+	// Crash: it was not the exit code 1 of a daemon that says what a person has to mend, or that another took its place.
+	Crash bool `json:"crash"`
 }
 
 func newInstance(n int, binary, dir string, brokers []string, api string) (*instance, error) {
@@ -110,18 +112,18 @@ func (i *instance) watch(p *process) {
 	if i.meant || i.process != p {
 		return
 	}
-	i.note(p.cmd.ProcessState.String())
+	i.note(p.cmd.ProcessState.String(), p.cmd.ProcessState.ExitCode() != 1)
 	if err := i.startLocked(); err != nil {
-		i.note(err.Error())
+		i.note(err.Error(), true)
 	}
 }
 
 // note keeps how an instance ended. The caller holds the lock.
-func (i *instance) note(how string) {
+func (i *instance) note(how string, crash bool) {
 	text, _ := os.ReadFile(i.logFile())
 	text = bytes.TrimSpace(text)
 	last := text[bytes.LastIndexByte(text, '\n')+1:]
-	i.exits = append(i.exits, Exit{Instance: i.n, At: time.Now(), How: how, Last: string(last)})
+	i.exits = append(i.exits, Exit{Instance: i.n, At: time.Now(), How: how, Last: string(last), Crash: crash})
 }
 
 // end says that the process is meant to end, and returns it.
@@ -160,15 +162,15 @@ func (i *instance) stop() error {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	how := ""
+	how, crash := "", false
 	select {
 	case <-p.done:
 		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-			how = "after SIGTERM: " + p.cmd.ProcessState.String()
+			how, crash = "after SIGTERM: "+p.cmd.ProcessState.String(), code != 1
 		}
 	case <-time.After(stopsWithin):
 		// What it waits for is in the goroutines that SIGQUIT has it print.
-		how = fmt.Sprintf("not gone %s after SIGTERM: killed", stopsWithin)
+		how, crash = fmt.Sprintf("not gone %s after SIGTERM: killed", stopsWithin), true
 		if err := p.signal(syscall.SIGQUIT); err != nil {
 			return err
 		}
@@ -176,7 +178,7 @@ func (i *instance) stop() error {
 	}
 	if how != "" {
 		i.mu.Lock()
-		i.note(how)
+		i.note(how, crash)
 		i.mu.Unlock()
 	}
 	return nil

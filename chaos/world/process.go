@@ -51,13 +51,3 @@ func (p *process) kill() error {
 	<-p.done
 	return nil
 }
-
-// ended tells whether the process is gone.
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
