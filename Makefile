@@ -3,9 +3,14 @@ SHELL       := bash
 .DEFAULT_GOAL := help
 
 FUZZTIME ?= 60s
-TOOL     := go tool -modfile=tools/go.mod
+TOOL     := go tool -modfile=$(CURDIR)/tools/go.mod
 
-.PHONY: help build demo test bench fuzz lint cover clean
+CHAOS_DURATION ?= 2m
+CHAOS_SEEDS    ?= 1
+CHAOS_PARALLEL ?= 1
+CHAOS_SEED     ?=
+
+.PHONY: help build demo test chaos bench fuzz lint cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,15 +21,21 @@ build: ## build bin/consentd
 demo: ## one round on this machine: requests, answers, withdrawals, changes; ends with a summary
 	go run ./cmd/consentd dev --rounds 1
 
-# Many tests wait for a broker to give up a member: more run at once than there are CPUs. `go test` hides skips. A new file name each time also keeps it from answering with the cached result of a package that
-# skipped something, since that is tied to the variable's value.
+# Many tests wait for a broker to give up a member: more run at once than there are CPUs. `go test` hides skips. A new file
+# name each time also keeps it from answering with the cached result of a package that skipped something, since that is tied
+# to the variable's value.
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
 	KAFKATEST_SKIPS="$$skips" go test -race -parallel 6 ./... || status=$$?; \
+	go test -race -C chaos ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \
 		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \
 	fi >&2; \
 	exit $$status
+
+# It is a module of its own, so that what it checks with is not what it checks.
+chaos: ## let things go wrong for CHAOS_DURATION (2m), CHAOS_SEEDS (1) times, and prove the promises (Java and Maven)
+	go run -C chaos . --duration $(CHAOS_DURATION) --seeds $(CHAOS_SEEDS) --parallel $(CHAOS_PARALLEL) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(CHAOS_FLAGS)
 
 # Apache Kafka prints its address when it answers.
 bench: build ## items/s, CPU, memory and calls of the daemon on Apache Kafka, beside bare kafka-go; then at 5,000 a second
@@ -44,6 +55,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 
 lint: ## golangci-lint, gofumpt and deadcode, at the versions of tools/go.mod
 	$(TOOL) golangci-lint run
+	cd chaos && $(TOOL) golangci-lint run
 	@bad=$$($(TOOL) gofumpt -l .); if [ -n "$$bad" ]; then echo "not formatted by gofumpt:"; echo "$$bad"; exit 1; fi
 	@dead=$$($(TOOL) deadcode -test ./...); if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
@@ -54,12 +66,3 @@ cover: ## statements covered by the tests, in all and in cover.html
 
 clean: ## remove what the targets made
 	rm -rf bin cover.out cover.html
-
-CHAOS_DURATION ?= 2m
-CHAOS_SEEDS    ?= 1
-CHAOS_PARALLEL ?= 1
-CHAOS_SEED     ?=
-
-.PHONY: chaos
-chaos: ## let things go wrong for CHAOS_DURATION (2m), CHAOS_SEEDS (1) times, and prove the promises (Java and Maven)
-	go run -C chaos . --duration $(CHAOS_DURATION) --seeds $(CHAOS_SEEDS) --parallel $(CHAOS_PARALLEL) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(CHAOS_FLAGS)
