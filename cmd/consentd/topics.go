@@ -84,12 +84,12 @@ func printCheck(out io.Writer, summaries []topics.Summary, found []topics.Findin
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, f := range found {
-		what := f.Topic
+	for _, f := range topics.Merge(found) {
+		what := strings.Join(f.Topics, ", ") + ":"
 		if f.Setting != "" {
-			what += ": " + f.Setting
+			what += " " + f.Setting
 		}
-		fmt.Fprintf(out, "\n%s  %s %s\n  why:  %s\n  do:   %s\n  key:  %s\n", word(f.Wrong), what, f.Found, f.Why, f.Do, f.Key)
+		fmt.Fprintf(out, "\n%s  %s %s\n  why:  %s\n  do:   %s\n  key:  %s\n", word(f.Wrong), what, f.Found, f.Why, f.Do, strings.Join(f.Keys, ", "))
 	}
 	return nil
 }

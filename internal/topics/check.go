@@ -79,11 +79,11 @@ func (c *check) run(statusPartitions int) {
 	switch err := c.topic.Err; {
 	case errors.Is(err, kafka.UnknownTopicOrPartition):
 		c.wrong("", "does not exist", "the daemon does not start without it",
-			"create it: consentd topics create; or set topics.create: true, or correct "+c.key)
+			"create it: consentd topics create; or set topics.create: true, or correct the name")
 		return
 	case errors.Is(err, kafka.TopicAuthorizationFailed):
 		c.wrong("", "may not be seen", "the daemon does not start without it",
-			"allow this user Describe on it, or correct "+c.key)
+			"allow this user Describe on it, or correct the name")
 		return
 	case err != nil:
 		c.wrong("", "can't be looked at: "+err.Error(), "the daemon may not get to work", "look at the brokers")

@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"maps"
 	"strconv"
 
 	"consentd/config"
@@ -37,7 +38,7 @@ func needed(cfg config.Config) []need {
 	large := map[string]string{maxMessageBytes: strconv.Itoa(WholeRequestBytes)}
 	t := cfg.Topics
 	topic := func(key, name string, configs map[string]string) need {
-		return need{TopicSpec: broker.TopicSpec{Name: name, Partitions: DefaultPartitions, Configs: configs}, key: key}
+		return need{TopicSpec: broker.TopicSpec{Name: name, Partitions: DefaultPartitions, Configs: maps.Clone(configs)}, key: key}
 	}
 	needs := []need{
 		topic("topics.requests", t.Requests, nil),
