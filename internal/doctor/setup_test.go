@@ -52,8 +52,8 @@ type world struct {
 	// topic changes what a topic is created like; false: it is not.
 	topic func(*broker.TopicSpec) bool
 	// tls is what the broker speaks, and clients by trust; nil: plain text.
-	tls   *tls.Config
-	trust string // a file
+	tls             *tls.Config
+	trust, keystore string // files
 	// handler stands before the simulator.
 	handler func(http.Handler) http.Handler
 	// last changes the configuration when all addresses are known.
@@ -167,6 +167,11 @@ func (w *world) withTLS(name string) {
 		w.t.Fatal(err)
 	}
 	w.trust = w.file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.keystore = w.file("keystore.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))+string(mustRead(w.t, w.trust)))
 	w.tls = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 	w.options = append(w.options, kfake.TLS(w.tls))
 }
@@ -220,4 +225,13 @@ func watchRequests(w *world) (keys func() map[kmsg.Key]bool) {
 		defer mu.Unlock()
 		return maps.Clone(seen)
 	}
+}
+
+func mustRead(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
