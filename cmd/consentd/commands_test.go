@@ -353,7 +353,7 @@ func TestDoctor_FindsWhatIsWrongAndExitsSo(t *testing.T) {
 		w.said(w.consentd("doctor"), exitDone, "this user may publish in transactions", "asked for a pair that nobody has, and was answered", "has one replica")
 		daemon := w.start()
 		daemon.awaitLog("assigned")
-		w.said(w.consentd("doctor", "--json", "--corp", "ww2"), exitDone, `"subject":"ww2"`, "Stable, 1 members")
+		w.said(w.consentd("doctor", "--json", "--corp", "ww2"), exitDone, `"subject":"ww2"`, "Stable, members: 1")
 		w.said(w.consentd("submit", "--corp", "ww1", "--chatid", "wr1", "--wait"), exitDone) // it was not disturbed
 		w.sim.SetSecret("ww2", "another")
 		w.said(w.consentd("doctor"), exitFailed, "WRONG", "wrong secret", "key: corps[1].token.secret_file", "something is wrong")

@@ -58,9 +58,11 @@ func examine(cmd *cobra.Command, path string, o doctor.Options) []doctor.Finding
 	if problems != nil {
 		return findings
 	}
+	const clearLine = "\r\x1b[K"
 	progress := progressTo(cmd.ErrOrStderr())
+	defer fmt.Fprint(progress, clearLine)
 	doctor.Examine(cmd.Context(), cfg, o, func(f doctor.Finding) {
-		fmt.Fprintf(progress, "%s %s\r", f.Check, f.Subject)
+		fmt.Fprint(progress, clearLine, f.Check, " ", f.Subject)
 		findings = append(findings, f)
 	})
 	return findings

@@ -84,7 +84,9 @@ func printCheck(out io.Writer, summaries []topics.Summary, found []topics.Findin
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, f := range topics.Merge(found) {
+	merged := topics.Merge(found)
+	slices.SortStableFunc(merged, func(a, b topics.Merged) int { return strings.Compare(word(a.Wrong), word(b.Wrong)) }) // WRONG first
+	for _, f := range merged {
 		what := strings.Join(f.Topics, ", ") + ":"
 		if f.Setting != "" {
 			what += " " + f.Setting

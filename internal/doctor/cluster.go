@@ -84,7 +84,11 @@ func (x *examination) topics(ctx context.Context, c *broker.Cluster) {
 		if f.Setting != "" {
 			key, what = key+": "+f.Setting, f.Setting+" "+f.Found
 		}
-		x.add(level, checkTopics, strings.Join(f.Topics, ", "), what+": "+f.Why, f.Do, key)
+		subject, names := strings.Join(f.Topics, ", "), ""
+		if len(f.Topics) > 1 {
+			subject, names = fmt.Sprintf("%d topics", len(f.Topics)), subject+": "
+		}
+		x.add(level, checkTopics, subject, names+what+": "+f.Why, f.Do, key)
 	}
 	if len(found) == 0 {
 		x.ok(checkTopics, "", "%d topics are as they must be", len(summaries))
@@ -158,7 +162,7 @@ func (x *examination) group(ctx context.Context, c *broker.Cluster) {
 		x.add(Wrong, checkGroup, group, fmt.Sprintf("members of another program are in it (they share partitions by %q)", d.Protocol),
 			"name a group that nobody else uses", "consumer.group")
 	default:
-		x.ok(checkGroup, group, "%s, %d members", d.State, len(d.Members))
+		x.ok(checkGroup, group, "%s, members: %d", d.State, len(d.Members))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"consentd/consumer"
 	"consentd/internal/broker"
@@ -60,7 +61,7 @@ func Of(ctx context.Context, cluster *broker.Cluster, group string, topics []str
 	r := Report{Group: group, State: d.State, Protocol: d.Protocol, Members: []Member{}}
 	owners := make(map[broker.TopicPartition]string)
 	for _, m := range d.Members {
-		r.Members = append(r.Members, Member{m.ID, m.ClientID, m.Host, len(m.Partitions)})
+		r.Members = append(r.Members, Member{m.ID, m.ClientID, strings.TrimPrefix(m.Host, "/"), len(m.Partitions)})
 		for _, tp := range m.Partitions {
 			owners[tp] = m.ID
 		}

@@ -79,16 +79,16 @@ func (e *Event) Answers() bool { return e.Type == schemas.TypeChecked || e.Type 
 func (e *Event) Failed() bool { return e.Type == schemas.TypeFailed }
 
 // Header is the head of the table whose lines are Line's.
-func Header() string { return line("TIME", "TYPE", "CONVERSATION", "REQUEST", "WHAT") }
+func Header() string { return line("TIME", "TYPE", "REQUEST", "CONVERSATION", "WHAT") }
 
 // Line is the event in a line for a person, without its end. It has nothing in it that a terminal would obey.
 func (e *Event) Line() string {
-	return line(e.At().UTC().Format(time.RFC3339), strings.TrimPrefix(e.Type, "consent."), e.conversation(),
-		e.Request.ID+"#"+strconv.Itoa(e.Request.Index), e.what())
+	return line(e.At().UTC().Format(time.RFC3339), strings.TrimPrefix(e.Type, "consent."), e.Request.ID+"#"+strconv.Itoa(e.Request.Index),
+		e.conversation(), e.what())
 }
 
-func line(at, kind, conversation, request, what string) string {
-	return printable(fmt.Sprintf("%-20s  %-7s  %-40s  %-22s  %s", at, kind, conversation, request, what))
+func line(at, kind, request, conversation, what string) string {
+	return printable(fmt.Sprintf("%-20s  %-7s  %-21s  %-56s  %s", at, kind, request, conversation, what))
 }
 
 func (e *Event) conversation() string {
