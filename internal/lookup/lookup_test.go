@@ -36,7 +36,7 @@ func setup(t *testing.T, b *kafkatest.Broker, partitions int) (context.Context, 
 const at = `"checked_at":"2026-11-23T01:02:03.456Z"`
 
 // put writes a record where the daemon does: in the partition of the key's corp.
-func (topic Topic) put(t *testing.T, b *kafkatest.Broker, partitions int32, key, value string) {
+func put(t *testing.T, b *kafkatest.Broker, topic Topic, partitions int32, key, value string) {
 	t.Helper()
 	corp, _, _ := strings.Cut(key, "/")
 	r := &kgo.Record{Topic: topic.Name, Partition: broker.NewPartitioner(partitions).Partition([]byte(corp)), Key: []byte(key)}
@@ -52,14 +52,14 @@ func TestTopic_ShowsTheLastWordAndNothingThatWasForgotten(t *testing.T) {
 		t.Parallel()
 		ctx, topic, log := setup(t, b, 4)
 		agree, disagree := `{"agree_status":"Agree","status_change_time":1,`+at+`,"version":1}`, `{"agree_status":"Disagree","status_change_time":2,`+at+`,"version":2}`
-		topic.put(t, b, 4, "ww1/single/a/changed", agree)
-		topic.put(t, b, 4, "ww1/single/a/changed", disagree)
-		topic.put(t, b, 4, "ww1/single/a/forgotten", agree)
-		topic.put(t, b, 4, "ww1/single/a/forgotten", "")
-		topic.put(t, b, 4, "ww2/room/empty", `{"members":[],`+at+`,"version":0}`)
-		topic.put(t, b, 4, "ww3/room/full", `{"members":[{"external_userid":"wm1","agree_status":"Agree","status_change_time":1}],`+at+`,"version":1}`)
-		topic.put(t, b, 4, "no key", agree)
-		topic.put(t, b, 4, "ww3/single/a/broken", `{"agree_status":1}`)
+		put(t, b, topic, 4, "ww1/single/a/changed", agree)
+		put(t, b, topic, 4, "ww1/single/a/changed", disagree)
+		put(t, b, topic, 4, "ww1/single/a/forgotten", agree)
+		put(t, b, topic, 4, "ww1/single/a/forgotten", "")
+		put(t, b, topic, 4, "ww2/room/empty", `{"members":[],`+at+`,"version":0}`)
+		put(t, b, topic, 4, "ww3/room/full", `{"members":[{"external_userid":"wm1","agree_status":"Agree","status_change_time":1}],`+at+`,"version":1}`)
+		put(t, b, topic, 4, "no key", agree)
+		put(t, b, topic, 4, "ww3/single/a/broken", `{"agree_status":1}`)
 
 		var got []string
 		err := topic.Each(ctx, Filter{}, func(e *Entry) error {
