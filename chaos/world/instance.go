@@ -165,8 +165,10 @@ func (i *instance) stop() error {
 	how, crash := "", false
 	select {
 	case <-p.done:
-		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-			how, crash = "after SIGTERM: "+p.cmd.ProcessState.String(), code != 1
+		// A process that has hardly begun knows no signals yet: it has nothing to put in order.
+		status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if !status.Signaled() && !p.cmd.ProcessState.Success() {
+			how, crash = "after SIGTERM: "+p.cmd.ProcessState.String(), p.cmd.ProcessState.ExitCode() != 1
 		}
 	case <-time.After(stopsWithin):
 		// What it waits for is in the goroutines that SIGQUIT has it print.

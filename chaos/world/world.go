@@ -45,15 +45,15 @@ type World struct {
 	written   atomic.Int64
 }
 
-// Start makes a world in which the daemons have been started. It is to be closed.
-func Start(ctx context.Context, o Options) (w *World, err error) {
+// Start makes a world in which the daemons are at work. It is to be closed.
+func Start(ctx context.Context, o Options) (_ *World, err error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the world's folder: %w", err)
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("finding the world's folder: %w", err)
 	}
-	w = &World{o: o, links: newLinks()}
+	w := &World{o: o, links: newLinks()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -86,7 +86,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 			return nil, err
 		}
 	}
-	return w, nil
+	return w, w.brokers.awaitGroup(ctx, o.Instances)
 }
 
 // random is a source of its own for each of what takes chances.
