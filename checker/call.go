@@ -44,9 +44,11 @@ type Reply struct {
 // noAnswer is the failure of a pair that the reply left out.
 var noAnswer = &schemas.Failure{Class: schemas.NoAnswer, Message: "asked twice and in neither reply"}
 
-// Kind is that of what was asked for, Size how many questions the call had.
+// Kind is that of what was asked for.
 func (r *Reply) Kind() schemas.Kind { return r.batch.questions[0].Conversation.Kind }
-func (r *Reply) Size() int          { return len(r.batch.questions) }
+
+// Size is how many questions the call had.
+func (r *Reply) Size() int { return len(r.batch.questions) }
 
 // Class is how the call failed; empty: it did not.
 func (r *Reply) Class() schemas.Class {

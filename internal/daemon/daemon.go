@@ -28,7 +28,7 @@ import (
 // for the metrics.
 func Run(ctx context.Context, cfg config.Config, version string, reload Reload, log zerolog.Logger) error {
 	m, health := metrics.New(version), ops.NewHealth()
-	stopOps, err := ops.Serve(cfg.Ops.Listen, health, m.Handler(), log)
+	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), log)
 	if err != nil {
 		return err
 	}

@@ -97,10 +97,14 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// Asked, Forwarded and Invalid count requests by what is done with them.
-func (m *Metrics) Asked()     { m.taken.Inc() }
+// Asked counts a request that is checked here.
+func (m *Metrics) Asked() { m.taken.Inc() }
+
+// Forwarded counts a request that another instance checks.
 func (m *Metrics) Forwarded() { m.requests.WithLabelValues("forwarded").Inc() }
-func (m *Metrics) Invalid()   { m.requests.WithLabelValues("invalid").Inc() }
+
+// Invalid counts a request that can't be decoded.
+func (m *Metrics) Invalid() { m.requests.WithLabelValues("invalid").Inc() }
 
 // Checked counts an item that is answered.
 func (m *Metrics) Checked(source schemas.Source) {
@@ -114,11 +118,17 @@ func (m *Metrics) Checked(source schemas.Source) {
 // Failed counts an item that failed for good.
 func (m *Metrics) Failed(class schemas.Class) { m.items.WithLabelValues(string(class), "").Inc() }
 
-// Changed, Parked and DeadLetter count records.
-func (m *Metrics) Changed(change schemas.Change)     { m.changes.WithLabelValues(string(change)).Inc() }
-func (m *Metrics) Parked(class schemas.Class)        { m.parked.WithLabelValues(string(class)).Inc() }
-func (m *Metrics) DeadLetter(class schemas.Class)    { m.deadLetters.WithLabelValues(string(class)).Inc() }
-func (m *Metrics) Answered(sinceTaken time.Duration) { m.requestSeconds.Observe(sinceTaken.Seconds()) }
+// Changed counts a change event.
+func (m *Metrics) Changed(change schemas.Change) { m.changes.WithLabelValues(string(change)).Inc() }
+
+// Parked counts a record that is put into a retry topic.
+func (m *Metrics) Parked(class schemas.Class) { m.parked.WithLabelValues(string(class)).Inc() }
+
+// DeadLetter counts a dead letter.
+func (m *Metrics) DeadLetter(class schemas.Class) { m.deadLetters.WithLabelValues(string(class)).Inc() }
+
+// Answered notes how long after it was first taken up a request is answered.
+func (m *Metrics) Answered(after time.Duration) { m.requestSeconds.Observe(after.Seconds()) }
 
 // Called counts a call that ended; class is empty when it succeeded.
 func (m *Metrics) Called(kind schemas.Kind, class schemas.Class, pairs int, took time.Duration) {

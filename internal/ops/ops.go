@@ -51,9 +51,9 @@ const (
 	closeTimeout  = time.Second
 )
 
-// Serve listens on an address, host:port, and serves until close is called.
-func Serve(address string, health *Health, metrics http.Handler, log zerolog.Logger) (stop func(), err error) {
-	listener, err := net.Listen("tcp", address)
+// Serve listens on an address, host:port, and serves until stop is called.
+func Serve(ctx context.Context, address string, health *Health, metrics http.Handler, log zerolog.Logger) (stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("ops.listen: %w (another instance on this host? give each its own port, or port 0)", err)
 	}
