@@ -30,6 +30,7 @@ producer: {transaction_timeout: 2s}
 retry: {initial_interval: 50ms, max_interval: 500ms, max_elapsed: 1500ms, delays: [%s]}
 status: {refresh: 5s}
 log: {level: info}
+ops: {listen: '127.0.0.1:0'}
 `
 
 // instance is a daemon: a configuration and log of its own, one process after the other.

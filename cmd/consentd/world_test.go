@@ -102,6 +102,7 @@ func (w *world) configure(baseURL string, corps ...string) {
 	fmt.Fprintf(&y, "consumer: {group: %s, drain_timeout: %s, session_timeout: %s, rebalance_timeout: %s, heartbeat_interval: 100ms}\n",
 		w.topics.requests, drainTimeout, sessionTimeout, sessionTimeout)
 	fmt.Fprintf(&y, "wechat: {base_url: %q}\n", baseURL)
+	fmt.Fprintf(&y, "ops: {listen: '127.0.0.1:0'}\n")
 	// With the race detector, and other tests beside it, the daemon takes longer to gather a batch.
 	fmt.Fprintf(&y, "batch: {linger: 100ms}\n")
 	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s, max_age: 10s, delays: [%s]}\n", strings.Join(retryDelays, ", "))

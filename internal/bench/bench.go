@@ -204,6 +204,7 @@ func (b *run) writeConfig() error {
 	if b.delivery != "" {
 		fmt.Fprintf(&y, "delivery: %s\n", b.delivery)
 	}
+	y.WriteString("ops:\n  listen: 127.0.0.1:0\n")
 	y.WriteString("log:\n  level: warn\n")
 	y.WriteString("corps:\n")
 	for i := range b.options.Corps {
