@@ -100,6 +100,7 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 			cancel()
 		case <-stopping.Done():
 		}
+		d.health.NotReady("draining")
 		close(stop)
 	}()
 	err := d.serve(stopping, g, stop)
