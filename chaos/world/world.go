@@ -68,6 +68,10 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 	if w.truth, err = newTruth(ctx, w.sim, w.random(1)); err != nil {
 		return nil, err
 	}
+	secret := filepath.Join(o.Dir, "secret")
+	if err := os.WriteFile(secret, []byte("any"), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the secret: %w", err)
+	}
 	for n := range o.Instances {
 		api, err := w.links.open(linkKey{n, toAPI}, w.sim.addr())
 		if err != nil {
@@ -77,7 +81,7 @@ func Start(ctx context.Context, o Options) (_ *World, err error) {
 		for node := range nodes {
 			brokers = append(brokers, w.links.all[linkKey{n, node}].Listen)
 		}
-		i, err := newInstance(n, o.Binary, o.Dir, brokers, api)
+		i, err := newInstance(n, o.Binary, o.Dir, secret, brokers, api)
 		if err != nil {
 			return nil, err
 		}
