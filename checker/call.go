@@ -44,6 +44,23 @@ type Reply struct {
 // noAnswer is the failure of a pair that the reply left out.
 var noAnswer = &schemas.Failure{Class: schemas.NoAnswer, Message: "asked twice and in neither reply"}
 
+// Kind is that of what was asked for.
+func (r *Reply) Kind() schemas.Kind { return r.batch.questions[0].Conversation.Kind }
+
+// Size is how many questions the call had.
+func (r *Reply) Size() int { return len(r.batch.questions) }
+
+// Class is how the call failed; empty: it did not.
+func (r *Reply) Class() schemas.Class {
+	if r.err == nil {
+		return ""
+	}
+	return r.err.Class
+}
+
+// Took is how long the API took.
+func (r *Reply) Took() time.Duration { return r.At.Sub(r.began) }
+
 // outcome returns what the call brought for its question i, when it did not fail.
 func (r *Reply) outcome(i int) Outcome {
 	o := Outcome{Source: schemas.SourceAPI, Answer: schemas.Answer{CheckedAt: r.At}}

@@ -119,7 +119,6 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"timeouts", "consumer:\n  session_timeout: 30s", "", `consentd.yaml:2: consumer.session_timeout: 30s: want more than 36s`},
 		{"intervals", "retry: {initial_interval: 10s}", "", `retry.max_interval: 5s is less than retry.initial_interval (10s)`},
 		{"delivery", "delivery: twice", "", `consentd.yaml:1: delivery: "twice": want exactly_once or at_least_once`},
-		{"later metrics", "ops: {listen: ':1'}", "", `consentd.yaml:1: ops.listen: metrics and health is not available yet`},
 		{"half a suite", "suites: [{suite_id: s1}]", "", `consentd.yaml:1: suites[0].secret_file: is missing: want the file with the secret of suite s1, or CONSENTD_SUITES_S1_SECRET`},
 		{"suite without tickets", "suites: [{suite_id: s1, secret_file: $DIR/secret}]", "", `consentd.yaml:1: suites[0].ticket_file: is missing`},
 		{"suite twice", "suites: [{suite_id: s1, secret_file: $DIR/secret, ticket_file: t}, {suite_id: s1, secret_file: $DIR/secret, ticket_file: t}]", "", `consentd.yaml:1: suites[1].suite_id: s1 is suites[0] already: want each once`},

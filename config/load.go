@@ -26,7 +26,6 @@ func Load(path string, environ []string) (Config, []string, error) {
 	}
 	l.readEnvironment(environ)
 	l.check()
-	l.refuseLater()
 	if len(l.problems) > 0 {
 		// The file's first, by line, then the environment's.
 		slices.SortStableFunc(l.problems, func(a, b Problem) int {

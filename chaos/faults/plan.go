@@ -52,10 +52,11 @@ func (p *planner) mostly(n int, all float64) int {
 // Instances and brokers fail in waves. Whoever joins the group while a dead member still has its place there has all others wait,
 // and when the group's broker goes, dead members have their place for another session timeout: were all of this spread evenly,
 // hardly any time would be left in which the daemons work. So members lose their places together at the begin of a wave. When
-// these are given away a calm follows, in which brokers fail and instances restart in good order while everybody is at work.
+// these are given away a calm follows: in its first half instances restart in good order and brokers fail while everybody is at
+// work, in its second half there is nothing but trouble with connections and the API.
 const (
 	losses = 1500 * time.Millisecond // within which instances are killed and stalled
-	calm   = 16 * time.Second        // what is left of a wave after the session timeout
+	calm   = 20 * time.Second        // what is left of a wave after the session timeout
 )
 
 func (p *planner) waves(plan func(begin time.Duration) []Fault) []Fault {
@@ -90,9 +91,9 @@ func (p *planner) instances() []Fault {
 			}
 			all = append(all, f)
 		}
-		at := begin + p.o.SessionTimeout + 3*time.Second
+		at := begin + p.o.SessionTimeout + 2*time.Second
 		for range 2 {
-			at += p.between(time.Second, 5*time.Second)
+			at += p.between(500*time.Millisecond, 3*time.Second)
 			all = append(all, Fault{At: at, Kind: InstanceRestart, Instance: p.IntN(p.o.Instances)})
 		}
 		return all
@@ -105,11 +106,11 @@ func (p *planner) brokers() []Fault {
 			all = append(all, Fault{At: at, Kind: BrokerKill, Broker: p.IntN(p.o.Brokers), Length: p.between(0, 3*time.Second)})
 		}
 		roll := p.Float64()
-		if roll < 0.6 {
+		if roll < 0.7 {
 			kill(begin + p.between(0, 2*losses))
 		}
 		if roll > 0.3 {
-			kill(begin + p.o.SessionTimeout + p.between(3*time.Second, 10*time.Second))
+			kill(begin + p.o.SessionTimeout + p.between(3*time.Second, 9*time.Second))
 		}
 		return all
 	})

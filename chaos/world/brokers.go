@@ -168,6 +168,24 @@ func (b *brokers) awaitWhole(ctx context.Context) error {
 	}
 }
 
+// awaitGroup returns when the group has so many members, each with its share.
+func (b *brokers) awaitGroup(ctx context.Context, members int) error {
+	ctx, cancel := context.WithTimeout(ctx, wholeWithin)
+	defer cancel()
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{Group}
+	for {
+		resp, err := req.RequestWith(ctx, b.client)
+		if err == nil && len(resp.Groups) == 1 && resp.Groups[0].State == "Stable" && len(resp.Groups[0].Members) == members {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the daemons were not at work within %s (%w)", wholeWithin, err)
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
 // missing names a partition that lacks a replica or a leader; empty when none does.
 func (b *brokers) missing(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -30,6 +30,7 @@ producer: {transaction_timeout: 2s}
 retry: {initial_interval: 50ms, max_interval: 500ms, max_elapsed: 1500ms, delays: [%s]}
 status: {refresh: 5s}
 log: {level: info}
+ops: {listen: '127.0.0.1:0'}
 `
 
 // instance is a daemon: a configuration and log of its own, one process after the other.
@@ -56,20 +57,18 @@ type Exit struct {
 	Crash bool `json:"crash"`
 }
 
-func newInstance(n int, binary, dir string, brokers []string, api string) (*instance, error) {
+// newInstance writes the configuration; secret is a file.
+func newInstance(n int, binary, dir, secret string, brokers []string, api string) (*instance, error) {
 	i := &instance{n: n, binary: binary, dir: dir, config: filepath.Join(dir, fmt.Sprintf("instance-%d.yaml", n))}
 	var y strings.Builder
 	fmt.Fprintf(&y, "instance: chaos-%d\nkafka: {brokers: [%s]}\n", n, strings.Join(brokers, ", "))
 	fmt.Fprintf(&y, settings, Group, SessionTimeout, strings.Join(retryDelays, ", "))
 	fmt.Fprintf(&y, "wechat: {base_url: %q, timeout: 2s}\ncorps:\n", "http://"+api)
-	secret := filepath.Join(dir, "secret")
 	for _, corp := range Corps() {
 		fmt.Fprintf(&y, "  - {corp_id: %s, token: {source: gettoken, secret_file: %q}}\n", corp, secret)
 	}
-	for file, text := range map[string]string{i.config: y.String(), secret: "any"} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			return nil, fmt.Errorf("writing the configuration of instance %d: %w", n, err)
-		}
+	if err := os.WriteFile(i.config, []byte(y.String()), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the configuration of instance %d: %w", n, err)
 	}
 	var err error
 	if i.log, err = os.OpenFile(i.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -165,8 +164,10 @@ func (i *instance) stop() error {
 	how, crash := "", false
 	select {
 	case <-p.done:
-		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-			how, crash = "after SIGTERM: "+p.cmd.ProcessState.String(), code != 1
+		// A process that has hardly begun knows no signals yet: it has nothing to put in order.
+		status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if !status.Signaled() && !p.cmd.ProcessState.Success() {
+			how, crash = "after SIGTERM: "+p.cmd.ProcessState.String(), p.cmd.ProcessState.ExitCode() != 1
 		}
 	case <-time.After(stopsWithin):
 		// What it waits for is in the goroutines that SIGQUIT has it print.

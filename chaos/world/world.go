@@ -45,15 +45,15 @@ type World struct {
 	written   atomic.Int64
 }
 
-// Start makes a world in which the daemons have been started. It is to be closed.
-func Start(ctx context.Context, o Options) (w *World, err error) {
+// Start makes a world in which the daemons are at work. It is to be closed.
+func Start(ctx context.Context, o Options) (_ *World, err error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the world's folder: %w", err)
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("finding the world's folder: %w", err)
 	}
-	w = &World{o: o, links: newLinks()}
+	w := &World{o: o, links: newLinks()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -68,6 +68,10 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if w.truth, err = newTruth(ctx, w.sim, w.random(1)); err != nil {
 		return nil, err
 	}
+	secret := filepath.Join(o.Dir, "secret")
+	if err := os.WriteFile(secret, []byte("any"), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the secret: %w", err)
+	}
 	for n := range o.Instances {
 		api, err := w.links.open(linkKey{n, toAPI}, w.sim.addr())
 		if err != nil {
@@ -77,7 +81,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 		for node := range nodes {
 			brokers = append(brokers, w.links.all[linkKey{n, node}].Listen)
 		}
-		i, err := newInstance(n, o.Binary, o.Dir, brokers, api)
+		i, err := newInstance(n, o.Binary, o.Dir, secret, brokers, api)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +90,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 			return nil, err
 		}
 	}
-	return w, nil
+	return w, w.brokers.awaitGroup(ctx, o.Instances)
 }
 
 // random is a source of its own for each of what takes chances.

@@ -79,7 +79,7 @@ func benchPartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := daemon.Run(cmd.Context(), cfg, reload(path), newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
+			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
 				return err
 			}
 			return bench.PrintUsage(cmd.OutOrStdout(), 0)

@@ -33,7 +33,7 @@ Every key of the configuration is also an environment variable; without --config
 			for _, w := range warnings {
 				log.Warn().Msg(w)
 			}
-			if err := daemon.Run(cmd.Context(), cfg, reload(path), log); err != nil {
+			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log); err != nil {
 				return err
 			}
 			log.Info().Msg("stopped: drained and left the group")

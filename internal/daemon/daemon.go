@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +15,8 @@ import (
 	"consentd/config"
 	"consentd/consumer"
 	"consentd/internal/broker"
+	"consentd/internal/metrics"
+	"consentd/internal/ops"
 	"consentd/internal/pipeline"
 	"consentd/producer"
 	"consentd/status"
@@ -20,8 +24,15 @@ import (
 )
 
 // Run is the daemon. It works until ctx ends, then drains, commits, leaves the group and returns nil. An error says what a
-// person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed.
-func Run(ctx context.Context, cfg config.Config, reload Reload, log zerolog.Logger) error {
+// person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed. version is
+// for the metrics.
+func Run(ctx context.Context, cfg config.Config, version string, reload Reload, log zerolog.Logger) error {
+	m, health := metrics.New(version), ops.NewHealth()
+	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), log)
+	if err != nil {
+		return err
+	}
+	defer stopOps()
 	options, err := clusterOptions(cfg)
 	if err != nil {
 		return err
@@ -46,7 +57,8 @@ func Run(ctx context.Context, cfg config.Config, reload Reload, log zerolog.Logg
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
 		Msg("consentd is ready to join its group")
-	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, log: log}
+	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, health: health, log: log}
+	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
 		d.transactor = cluster.NewTransactor(cfg.Consumer.Group+"-"+cfg.Instance, cfg.Producer.TransactionTimeout, log)
 	}
@@ -63,6 +75,8 @@ type daemon struct {
 	cluster  *broker.Cluster
 	oldRetry []string
 	api      *wechat.Client
+	metrics  *metrics.Metrics
+	health   *ops.Health
 	log      zerolog.Logger
 	// transactor is nil when events may be repeated. fencedAt is when another process last took its place.
 	transactor *broker.Transactor
@@ -86,6 +100,7 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 			cancel()
 		case <-stopping.Done():
 		}
+		d.health.NotReady("draining")
 		close(stop)
 	}()
 	err := d.serve(stopping, g, stop)
@@ -112,6 +127,11 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 // serve restores the status of the homes and works on the partitions until stop is closed. Before that stopping ends.
 func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-chan struct{}) error {
 	log := d.log.With().Int32("generation", g.Member().Generation).Logger()
+	d.health.NotReady("restoring the status")
+	defer func() {
+		d.health.NotReady("between two assignments")
+		d.metrics.Assigned(0, 0, nil)
+	}()
 	if d.transactor != nil {
 		// What an earlier life left open is over before the offsets are read.
 		if err := d.transactor.Init(stopping); err != nil {
@@ -144,6 +164,8 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	if err != nil {
 		return err
 	}
+	d.metrics.Restored(time.Since(began))
+	d.metrics.Assigned(g.Member().Generation, len(homes), positions)
 	log.Info().Int("partitions", len(positions)).Int("homes", len(homes)).Int("conversations", table.Len()).
 		Dur("restored_in", time.Since(began)).Msg("assigned")
 
@@ -152,8 +174,11 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	defer giveUp(nil)
 	own := pipeline.NewHomes(byCorp, homes)
 	c := checker.New(d.api, checkerConfig(d.config, own.Share()), log)
-	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, log)
+	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, d.metrics, log)
 	fetching, stopFetching := context.WithCancel(stopping)
+	var ends sync.WaitGroup
+	ends.Go(func() { d.watchEnds(fetching, positions) })
+	defer ends.Wait()
 	fetched := make(chan struct{})
 	go func() {
 		defer close(fetched)
@@ -162,10 +187,31 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 			giveUp(err)
 		}
 	}()
+	d.health.Ready()
 	err = p.Run(working, stop)
 	stopFetching()
 	<-fetched
 	return err
+}
+
+// endsPause is how often the partitions' ends are looked up, for the lag.
+const endsPause = 5 * time.Second
+
+func (d *daemon) watchEnds(ctx context.Context, positions map[broker.TopicPartition]broker.Offset) {
+	tps := slices.Collect(maps.Keys(positions))
+	for {
+		ends, err := d.cluster.HighWatermarks(ctx, tps)
+		if err == nil {
+			d.metrics.Ends(ends)
+		} else {
+			d.log.Debug().Err(err).Msg("the partitions' ends are not known")
+		}
+		select {
+		case <-time.After(endsPause):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // homes returns how corps are placed, and which homes a generation has.

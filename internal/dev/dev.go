@@ -82,7 +82,9 @@ func Run(ctx context.Context, o Options, out, progress io.Writer, log zerolog.Lo
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return daemon.Run(ctx, cfg, func() (config.Config, error) { return cfg, nil }, log) })
+	g.Go(func() error {
+		return daemon.Run(ctx, cfg, "dev", func() (config.Config, error) { return cfg, nil }, log)
+	})
 	g.Go(func() error {
 		defer stop()
 		t := &traffic{options: o, config: cfg, cluster: cluster, simulator: simulator, out: out, progress: progress, log: log}
@@ -135,7 +137,7 @@ func devConfig(brokers []string, simulator, tmp string) (config.Config, error) {
 	if err := os.WriteFile(secretFile, []byte(secret), 0o600); err != nil {
 		return config.Config{}, err
 	}
-	yaml := fmt.Sprintf("kafka: {brokers: [%q]}\ntopics: {create: true}\nwechat: {base_url: %q}\ncorps:\n", brokers[0], simulator)
+	yaml := fmt.Sprintf("kafka: {brokers: [%q]}\ntopics: {create: true}\nops: {listen: '127.0.0.1:0'}\nwechat: {base_url: %q}\ncorps:\n", brokers[0], simulator)
 	for _, c := range corps {
 		yaml += fmt.Sprintf("  - {corp_id: %s, token: {source: gettoken, secret_file: %q}}\n", c, secretFile)
 	}

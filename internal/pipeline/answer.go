@@ -32,6 +32,7 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		if o.Failure == nil {
 			p.key = c.AppendKey(p.key[:0])
 			p.filling.Checked(c, p.key, &o.Answer, o.Source, &cause)
+			p.metrics.Checked(o.Source)
 			continue
 		}
 		f := *o.Failure
@@ -44,6 +45,7 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 			f.Class, f.Message = schemas.Expired, fmt.Sprintf("no answer within %s; the last try: %s", p.config.MaxAge, f)
 		}
 		failures = appendFailure(failures, i, f)
+		p.metrics.Failed(f.Class)
 		if r.Items[i].Problem != "" {
 			p.filling.Failed(c.ValidIDs(), eventKey(r), nil, &f, now, &cause)
 			continue
@@ -54,10 +56,13 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 	for _, f := range failures {
 		trail, value := p.trail(r, f)
 		p.filling.DeadLetter(r.Key, value, r.Headers, &trail)
+		p.metrics.DeadLetter(f.failure.Class)
 	}
 	for _, f := range parked {
 		p.park(r, f, now)
+		p.metrics.Parked(f.failure.Class)
 	}
+	p.metrics.Answered(now.Sub(r.FirstAttemptAt))
 	p.finished(r)
 }
 
@@ -157,6 +162,8 @@ func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 		Failure: f, Origin: r.Origin, FirstAttemptAt: r.FirstAttemptAt, RequestID: requestIDHeader(r), Truncated: r.Truncated,
 	}
 	p.filling.DeadLetter(r.Key, r.Value, r.Headers, &d)
+	p.metrics.Failed(schemas.InvalidRequest)
+	p.metrics.DeadLetter(schemas.InvalidRequest)
 	p.finished(r)
 }
 

@@ -129,6 +129,9 @@ func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 		in.requests = append(in.requests, r)
 	}
 	in.next = f.Next
+	if n := len(in.requests); n > 0 {
+		p.metrics.Taken(f.TopicPartition, time.UnixMilli(f.Records[n-1].Timestamp))
+	}
 	p.room.set(f.TopicPartition, true)
 	select {
 	case p.incoming <- in:
@@ -244,11 +247,17 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 		if r.FirstAttemptAt.IsZero() {
 			r.FirstAttemptAt = now
 		}
-		if away {
+		switch {
+		case away:
+			p.metrics.Forwarded()
 			p.forward(r)
-			continue
+		case r.Invalid != nil:
+			p.metrics.Invalid()
+			p.rejectRequest(r, now)
+		default:
+			p.metrics.Asked()
+			p.start(r, refusal, now)
 		}
-		p.start(r, refusal, now)
 	}
 }
 
@@ -286,10 +295,6 @@ func (p *Pipeline) fits(weight load, share int) bool {
 // start asks for a request's items, or answers those that need no asking. What would be asked for is parked when there is a
 // refusal.
 func (p *Pipeline) start(r *checker.Request, refusal *schemas.Failure, now time.Time) {
-	if r.Invalid != nil {
-		p.rejectRequest(r, now)
-		return
-	}
 	for i := range r.Items {
 		if problem := r.Items[i].Problem; problem != "" {
 			p.resolve(checker.Waiter{Request: r, Item: i}, failed(schemas.InvalidRequest, problem), now)

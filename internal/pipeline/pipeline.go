@@ -9,6 +9,7 @@ import (
 	"consentd/checker"
 	"consentd/consumer"
 	"consentd/internal/broker"
+	"consentd/internal/metrics"
 	"consentd/producer"
 	"consentd/status"
 )
@@ -46,6 +47,7 @@ type Pipeline struct {
 	table    *status.Table
 	producer *producer.Producer
 	member   broker.Member
+	metrics  *metrics.Metrics
 	log      zerolog.Logger
 
 	incoming  chan *intake
@@ -68,6 +70,8 @@ type Pipeline struct {
 
 	// filling is the batch that takes what is settled, sealed the one that is being published; nil when there is none.
 	filling, sealed *producer.Batch
+	// observed is when metrics were last told the state.
+	observed time.Time
 	// done and releasing are the loads that filling and sealed free once they are published.
 	done, releasing load
 	// touched has the partitions whose offsets may have moved since filling was begun.
@@ -92,10 +96,10 @@ func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
 
 // New returns a pipeline that takes up partitions at the given positions, with the status table of its homes restored.
 func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
-	positions map[broker.TopicPartition]broker.Offset, log zerolog.Logger,
+	positions map[broker.TopicPartition]broker.Offset, m *metrics.Metrics, log zerolog.Logger,
 ) *Pipeline {
 	pl := &Pipeline{
-		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, log: log,
+		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, metrics: m, log: log,
 		incoming:  make(chan *intake),
 		room:      newRoom(),
 		behind:    make(map[broker.TopicPartition]bool),
@@ -140,6 +144,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		p.checker.Flush(p.calls, now)
 		p.settleEnded()
 		p.publish(ctx)
+		p.observe(now)
 		incoming := p.incoming
 		if deadline != nil {
 			if p.inFlight == (load{}) && p.sealed == nil {
@@ -212,7 +217,25 @@ func (p *Pipeline) publish(ctx context.Context) {
 	p.sealed, p.releasing = p.filling, p.done
 	p.done = load{}
 	p.begin(ctx)
-	go func(b *producer.Batch) { p.published <- p.producer.Publish(ctx, p.member, b) }(p.sealed)
+	go func(b *producer.Batch) {
+		began := time.Now()
+		err := p.producer.Publish(ctx, p.member, b)
+		p.metrics.Published(time.Since(began), err)
+		p.published <- err
+	}(p.sealed)
+}
+
+// observePause is how often the state is put into metrics.
+const observePause = time.Second
+
+func (p *Pipeline) observe(now time.Time) {
+	if now.Sub(p.observed) < observePause {
+		return
+	}
+	p.observed = now
+	s := metrics.State{Items: p.inFlight.items, Bytes: p.inFlight.bytes, Conversations: p.table.Len()}
+	s.Lanes, s.Outage = p.checker.States(now)
+	p.metrics.Observe(s)
 }
 
 // release takes note that the sealed batch is out, or failed for good.
@@ -226,6 +249,9 @@ func (p *Pipeline) release(err error) error {
 	p.producer.Reuse(b)
 	p.inFlight.sub(p.releasing)
 	p.releasing = load{}
+	for tp, offset := range p.committed {
+		p.metrics.Committed(tp, offset.At)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ func (p *Pipeline) settle(reply *checker.Reply) {
 	if reply.Unasked > 0 {
 		p.log.Warn().Int("pairs", reply.Unasked).Msg("a reply had pairs that nobody asked for: ignored")
 	}
+	p.metrics.Called(reply.Kind(), reply.Class(), reply.Size(), reply.Took())
 	p.checker.Settled(p.calls, reply, time.Now())
 	p.settleEnded()
 }
@@ -52,6 +53,7 @@ func (p *Pipeline) settleAnswer(q *checker.Question, o checker.Outcome) checker.
 		cause := p.cause(first.Request, first.Item)
 		for i := range s.Transitions {
 			p.filling.Changed(q.Conversation, p.key, &s.Transitions[i], at, &cause)
+			p.metrics.Changed(s.Transitions[i].Change)
 		}
 		p.filling.Status(q.Conversation, p.key, &s.Status)
 		if !breakStaging {

@@ -1,0 +1,46 @@
+package metrics
+
+import (
+	"strconv"
+	"time"
+
+	"consentd/checker"
+)
+
+// State is what a pipeline has under way.
+type State struct {
+	Items, Bytes  int
+	Conversations int
+	Outage        bool
+	Lanes         []checker.LaneState
+}
+
+// Observe replaces what is known of the pipeline's state.
+func (m *Metrics) Observe(s State) {
+	m.inFlightItems.Set(float64(s.Items))
+	m.inFlightBytes.Set(float64(s.Bytes))
+	m.conversations.Set(float64(s.Conversations))
+	m.outage.Set(0)
+	if s.Outage {
+		m.outage.Set(1)
+	}
+	counts := make(map[string]int)
+	for _, state := range checker.LaneStates() {
+		counts[state] = 0
+	}
+	m.corpsInTrouble.Reset()
+	named := 0
+	for _, l := range s.Lanes {
+		counts[l.State]++
+		if l.Failure != nil && named < maxCorpsInTrouble {
+			named++
+			m.corpsInTrouble.WithLabelValues(l.CorpID, l.State, strconv.Itoa(l.Failure.Errcode)).Set(1)
+		}
+	}
+	for state, n := range counts {
+		m.lanes.WithLabelValues(state).Set(float64(n))
+	}
+}
+
+// Restored notes how long the status took to be restored.
+func (m *Metrics) Restored(took time.Duration) { m.restoreSeconds.Set(took.Seconds()) }
