@@ -137,8 +137,7 @@ func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas
 
 // Ask queues the question about an item of a request. A full batch is called at once, any other when Flush finds it due.
 func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h schemas.Hash, w Waiter, now time.Time) {
-	if q := c.asked[h]; q != nil {
-		q.Waiters = append(q.Waiters, w)
+	if c.Join(h, w) {
 		return
 	}
 	q := &Question{Conversation: conversation, Hash: h, since: now, first: [1]Waiter{w}}
@@ -154,6 +153,15 @@ func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h 
 	case len(queue.waiting) == 1:
 		c.schedule(l, now)
 	}
+}
+
+// Join has somebody wait for the outcome of a question that waits or is in a call; false: there is none.
+func (c *Checker) Join(h schemas.Hash, w Waiter) bool {
+	q := c.asked[h]
+	if q != nil {
+		q.Waiters = append(q.Waiters, w)
+	}
+	return q != nil
 }
 
 func (c *Checker) lane(corpID string) *lane {

@@ -14,6 +14,7 @@ import (
 	"consentd/config"
 	"consentd/internal/broker"
 	"consentd/internal/daemon"
+	"consentd/internal/lookup"
 )
 
 // session is what the commands share that look at a cluster.
@@ -44,6 +45,11 @@ func open(cmd *cobra.Command, path string) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// statusTopic is where the last known status of conversations is.
+func (s *session) statusTopic() lookup.Topic {
+	return lookup.Topic{Cluster: s.cluster, Name: s.config.Topics.Status, Log: s.log}
 }
 
 // timeFlag is a point in time: RFC 3339 with a zone, or so long ago.

@@ -32,7 +32,7 @@ func statusCommand() *cobra.Command {
 		Long: `Look up what is known of one conversation in the status topic, named by its key or its ids; the exit code is 1 when nothing is
 known of it. Only the partition of its corp is read.
 
-With --all export what is known of all conversations as JSON lines, or of those that the filters select.
+With --all export what is known of all conversations as JSON lines, or of those that the filters select; ids are filters then.
 It asks WeCom nothing: what it shows is what the daemon learnt last.`,
 		Example: "  consentd status --config consentd.yaml --key ww1/single/XuJinSheng/wmeDKaCQAAGd9oGi\n" +
 			"  consentd status --config consentd.yaml --corp ww1 --chatid wrjc7bDwAASxc8tZvBErFE02BtPWyAAA\n" +
@@ -80,21 +80,19 @@ func onlyFor(cmd *cobra.Command, use string, flags ...string) error {
 	return nil
 }
 
-func (f *statusFlags) topic(s *session) lookup.Topic {
-	return lookup.Topic{Cluster: s.cluster, Name: s.config.Topics.Status, Log: s.log}
-}
-
 func (f *statusFlags) export(cmd *cobra.Command) error {
-	if err := onlyFor(cmd, "looking one conversation up, without --all", "key", "open-userid", "external-userid", "chatid"); err != nil {
+	if err := onlyFor(cmd, "looking one conversation up, without --all", "key"); err != nil {
 		return err
 	}
+	ids := f.conversation
+	f.filter.OpenUserID, f.filter.ExternalUserID, f.filter.ChatID = ids.OpenUserID, ids.ExternalUserID, ids.ChatID
 	f.filter.Corps, f.filter.Kind, f.filter.CheckedBefore = f.corps, schemas.Kind(f.kind), f.checkedBefore.Time
 	s, err := open(cmd, f.path)
 	if err != nil {
 		return err
 	}
 	defer s.cluster.Close()
-	return f.topic(s).Each(cmd.Context(), f.filter, func(e *lookup.Entry) error { return printEntry(cmd.OutOrStdout(), e) })
+	return s.statusTopic().Each(cmd.Context(), f.filter, func(e *lookup.Entry) error { return printEntry(cmd.OutOrStdout(), e) })
 }
 
 func (f *statusFlags) lookUp(cmd *cobra.Command) error {
@@ -110,7 +108,7 @@ func (f *statusFlags) lookUp(cmd *cobra.Command) error {
 		return err
 	}
 	defer s.cluster.Close()
-	e, err := f.topic(s).One(cmd.Context(), c)
+	e, err := s.statusTopic().One(cmd.Context(), c)
 	switch {
 	case err != nil:
 		return err

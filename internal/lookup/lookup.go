@@ -31,6 +31,9 @@ func (e *Entry) Consented() bool {
 type Filter struct {
 	Corps []string
 	Kind  schemas.Kind
+	// OpenUserID selects pairs of this staff member, ExternalUserID pairs with this customer and rooms with this member, ChatID
+	// the room.
+	OpenUserID, ExternalUserID, ChatID string
 	// AgreeStatus selects pairs with this word, and rooms in which a member has it.
 	AgreeStatus string
 	// CheckedBefore selects those whose checked_at is earlier.
@@ -39,10 +42,17 @@ type Filter struct {
 
 func (f Filter) match(e *Entry) bool {
 	return (len(f.Corps) == 0 || slices.Contains(f.Corps, e.Conversation.CorpID)) &&
-		(f.Kind == "" || f.Kind == e.Conversation.Kind) &&
+		(f.Kind == "" || f.Kind == e.Conversation.Kind) && f.matchIDs(e) &&
 		(f.AgreeStatus == "" || f.AgreeStatus == e.AgreeStatus ||
 			slices.ContainsFunc(e.Members, func(m schemas.Member) bool { return m.AgreeStatus == f.AgreeStatus })) &&
 		(f.CheckedBefore.IsZero() || e.CheckedAt.Before(f.CheckedBefore))
+}
+
+func (f Filter) matchIDs(e *Entry) bool {
+	c := &e.Conversation
+	return (f.OpenUserID == "" || f.OpenUserID == c.OpenUserID) && (f.ChatID == "" || f.ChatID == c.ChatID) &&
+		(f.ExternalUserID == "" || f.ExternalUserID == c.ExternalUserID ||
+			slices.ContainsFunc(e.Members, func(m schemas.Member) bool { return m.ExternalUserID == f.ExternalUserID }))
 }
 
 // Topic is the status topic of a cluster.
