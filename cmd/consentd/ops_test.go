@@ -62,7 +62,7 @@ func TestOps_SaysWhetherTheDaemonIsReadyAndWhatItDid(t *testing.T) {
 		`consentd_items_total{outcome="checked",source="api"} 200`,
 		`consentd_requests_total{fate="asked"} 20`,
 		`consentd_homes 5`,
-		`consentd_lag_records{partition="0",topic="` + w.topics.requests + `"}`,
+		`consentd_lag_records{partition="0",role="requests",topic="` + w.topics.requests + `"}`,
 		`consentd_api_call_pairs_count`,
 	} {
 		if !strings.Contains(metrics, want) {

@@ -15,6 +15,9 @@ import (
 // Transactor publishes in transactions, one at a time, under a transactional id that no other live process has. Not safe
 // for concurrent use.
 type Transactor struct {
+	// Aborted is called after each transaction that failed and is begun anew, or given up; nil: nobody counts.
+	Aborted func()
+
 	cluster *Cluster
 	id      string
 	timeout time.Duration
@@ -102,6 +105,9 @@ func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPar
 		// What was sent may still arrive: it must meet neither this epoch nor an open transaction.
 		t.ready = false
 		t.forget()
+		if t.Aborted != nil {
+			t.Aborted()
+		}
 		if abortErr := t.end(ctx, false); abortErr != nil {
 			t.log.Debug().Err(abortErr).Msg("the transaction was not aborted: the next epoch does it")
 		}

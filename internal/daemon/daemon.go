@@ -37,12 +37,13 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	if err != nil {
 		return err
 	}
-	corps := newCorps(cfg)
+	corps := newCorps(cfg, m)
 	api, err := corps.newAPI(cfg)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
+	m.TokensHeld(api.TokensHeld)
 	before := broker.Open(options)
 	oldRetry, err := checkTopics(ctx, before, cfg, log)
 	before.Close()
@@ -61,6 +62,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
 		d.transactor = cluster.NewTransactor(cfg.Consumer.Group+"-"+cfg.Instance, cfg.Producer.TransactionTimeout, log)
+		d.transactor.Aborted = m.Aborted
 	}
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -130,7 +132,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	d.health.NotReady("restoring the status")
 	defer func() {
 		d.health.NotReady("between two assignments")
-		d.metrics.Assigned(0, 0, nil)
+		d.metrics.Assigned(metrics.Assignment{})
 	}()
 	if d.transactor != nil {
 		// What an earlier life left open is over before the offsets are read.
@@ -146,6 +148,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		return err
 	}
 	began := time.Now()
+	d.metrics.Restoring(0)
 	byCorp, homes, err := d.homes(stopping, g)
 	if err != nil {
 		return err
@@ -154,7 +157,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	for i, home := range homes {
 		statusPartitions[i] = broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home}
 	}
-	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, log}, func(key []byte, err error) {
+	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, d.metrics.Restoring, log}, func(key []byte, err error) {
 		log.Error().Err(err).Bytes("key", key).Msg("a status record can't be read: its conversation counts as unknown")
 	})
 	if err != nil {
@@ -165,7 +168,10 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		return err
 	}
 	d.metrics.Restored(time.Since(began))
-	d.metrics.Assigned(g.Member().Generation, len(homes), positions)
+	d.metrics.Assigned(metrics.Assignment{
+		Generation: g.Member().Generation, Homes: len(homes), AllHomes: int(byCorp.Count()), Positions: positions,
+		Requests: d.config.Topics.Requests, Forward: d.config.Topics.Forward,
+	})
 	log.Info().Int("partitions", len(positions)).Int("homes", len(homes)).Int("conversations", table.Len()).
 		Dur("restored_in", time.Since(began)).Msg("assigned")
 
@@ -258,9 +264,10 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 type statusLog struct {
 	cluster    *broker.Cluster
 	partitions []broker.TopicPartition
+	progress   func(share float64)
 	log        zerolog.Logger
 }
 
 func (l statusLog) ReadToEnd(ctx context.Context, take func(key, value []byte) error) error {
-	return l.cluster.ReadToEnd(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) })
+	return l.cluster.ReadToEndTelling(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) }, l.progress)
 }

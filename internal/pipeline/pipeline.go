@@ -11,6 +11,7 @@ import (
 	"consentd/internal/broker"
 	"consentd/internal/metrics"
 	"consentd/producer"
+	"consentd/schemas"
 	"consentd/status"
 )
 
@@ -233,7 +234,10 @@ func (p *Pipeline) observe(now time.Time) {
 		return
 	}
 	p.observed = now
-	s := metrics.State{Items: p.inFlight.items, Bytes: p.inFlight.bytes, Conversations: p.table.Len()}
+	s := metrics.State{
+		Items: p.inFlight.items, Bytes: p.inFlight.bytes, Starving: p.checker.Starving(),
+		Pairs: p.table.Count(schemas.Single), Rooms: p.table.Count(schemas.Room),
+	}
 	s.Lanes, s.Outage = p.checker.States(now)
 	p.metrics.Observe(s)
 }
