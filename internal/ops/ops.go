@@ -1,4 +1,5 @@
-// Package ops serves those who watch the daemon over HTTP: whether it lives and is ready, its metrics, and profiles.
+// Package ops serves those who watch the daemon over HTTP: whether it lives and is ready, its metrics, profiles, and the
+// pages of the documentation.
 package ops
 
 import (
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"consentd/docs"
 )
 
 // Health is whether the daemon is ready, and why not. Safe for concurrent use.
@@ -64,6 +67,7 @@ func Serve(ctx context.Context, address string, health *Health, metrics http.Han
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	newPages(docs.Pages, log).handle(mux)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	done := make(chan struct{})
 	go func() {
