@@ -91,7 +91,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(runCommand(), devCommand(), simulateCommand(), benchCommand(), benchPartCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), devCommand(), simulateCommand(), benchCommand(), benchPartCommand(), configCommand(), versionCommand(),
+		replayCommand())
 	return root
 }
 

@@ -1,0 +1,18 @@
+package daemon
+
+import (
+	"net/http"
+
+	"consentd/config"
+	"consentd/internal/broker"
+	"consentd/wechat"
+)
+
+// ClusterOptions say how the daemon reaches its cluster, for the commands beside it.
+func ClusterOptions(cfg config.Config) (broker.Options, error) { return clusterOptions(cfg) }
+
+// API says how the daemon asks the API, and returns its corps with their sources of tokens, in the order of the configuration.
+func API(cfg config.Config) (wechat.Config, []wechat.Corp, *http.Client) {
+	c := newCorps(cfg)
+	return c.api, c.of(cfg), c.http
+}
