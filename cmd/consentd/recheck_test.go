@@ -307,8 +307,13 @@ func (w *world) addSettings(lines string) {
 func TestSchedule_LeavesTheCallsToRequestsThatWait(t *testing.T) {
 	t.Parallel()
 	w := setup(t, kafkatest.Embedded(t), wechattest.Options{Delay: 200 * time.Millisecond})
-	w.seed(manyKnown(30)...)
-	w.addSettings("recheck: {every: 1h, older_than: 24h, rate: 100000}")
+	const due = 30
+	all := manyKnown(12_000) // so many that asking about those that are due need not be spread over a long time
+	for i := range all[due:] {
+		all[due+i].checkedAt = time.Now()
+	}
+	w.seed(all...)
+	w.addSettings("recheck: {every: 1m, older_than: 24h, rate: 100000}")
 	const requests, pairs = 100, 100
 	var lines []string
 	for i := range requests {
@@ -325,7 +330,7 @@ func TestSchedule_LeavesTheCallsToRequestsThatWait(t *testing.T) {
 	}
 	w.write(w.config, strings.Replace(string(text), "consumer: {", "consumer: {max_in_flight: 1000, ", 1))
 	w.start()
-	w.await(requests*pairs + 30)
+	w.await(requests*pairs + due)
 	answered := 0 // of those who waited, before the first recheck was made
 	asked := kafkatest.ReadAll(t, w.broker.Addr(), w.topics.forward)
 	for _, r := range kafkatest.ReadAll(t, w.broker.Addr(), w.topics.results) {
