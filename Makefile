@@ -27,7 +27,7 @@ demo: ## one round on this machine: requests, answers, withdrawals, changes; end
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
 	KAFKATEST_SKIPS="$$skips" go test -race -parallel 6 ./... || status=$$?; \
-	go test -race -C chaos ./... || status=$$?; \
+	go test -C chaos -race ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \
 		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \
 	fi >&2; \

@@ -113,6 +113,16 @@ func (c *Checker) Overdue(corpID string, now time.Time) bool {
 // is the API that goes down, calls that were in flight are still answered.
 const aloneAfter = 2 * time.Second
 
+// Spare tells whether there are calls that nobody is in line for.
+func (c *Checker) Spare() bool {
+	for _, line := range c.starving {
+		if len(line) > 0 {
+			return false
+		}
+	}
+	return !c.outage.down
+}
+
 // Refusal returns why a question would not be answered within the time that calls are tried, so that it is best not
 // asked; nil: ask it. A corp that fails while others don't is given no more than keeps its calls busy.
 func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas.Failure {
@@ -137,8 +147,7 @@ func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas
 
 // Ask queues the question about an item of a request. A full batch is called at once, any other when Flush finds it due.
 func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h schemas.Hash, w Waiter, now time.Time) {
-	if q := c.asked[h]; q != nil {
-		q.Waiters = append(q.Waiters, w)
+	if c.Join(h, w) {
 		return
 	}
 	q := &Question{Conversation: conversation, Hash: h, since: now, first: [1]Waiter{w}}
@@ -154,6 +163,15 @@ func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h 
 	case len(queue.waiting) == 1:
 		c.schedule(l, now)
 	}
+}
+
+// Join has somebody wait for the outcome of a question that waits or is in a call; false: there is none.
+func (c *Checker) Join(h schemas.Hash, w Waiter) bool {
+	q := c.asked[h]
+	if q != nil {
+		q.Waiters = append(q.Waiters, w)
+	}
+	return q != nil
 }
 
 func (c *Checker) lane(corpID string) *lane {

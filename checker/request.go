@@ -26,6 +26,9 @@ type Request struct {
 	Value     []byte
 	Truncated int
 
+	// Forget: what is known of its conversations is to be forgotten. They are not asked about, only waited for where they are.
+	Forget bool
+
 	// outcomes has what is known of each item; open counts those without.
 	outcomes []Outcome
 	open     int

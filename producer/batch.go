@@ -80,6 +80,11 @@ func (b *Batch) Status(c schemas.Conversation, key []byte, s *schemas.Status) {
 	b.status.Append(b.home(b.producer.status, c.CorpID), key, b.value, nil, b.now)
 }
 
+// Forgotten adds the tombstone of a conversation, in its corp's partition.
+func (b *Batch) Forgotten(c schemas.Conversation, key []byte) {
+	b.status.Append(b.home(b.producer.status, c.CorpID), key, nil, nil, b.now)
+}
+
 // home returns a corp's partition of a topic that is partitioned by corp, and leaves its key in b.id.
 func (b *Batch) home(topic, corpID string) broker.TopicPartition {
 	b.id = append(b.id[:0], corpID...)

@@ -67,7 +67,7 @@ func (l *looker) content(value []byte, event bool, f *facts) {
 			if err != nil {
 				return
 			}
-			if text := id.String(); validID(text) {
+			if text := id.String(); schemas.IDProblem(text) == "" {
 				f.corp = text
 			}
 			if !event {

@@ -3,11 +3,13 @@ package replay
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
 
 	"consentd/internal/broker"
 )
@@ -117,6 +119,9 @@ func committed(ctx context.Context, c Config, id string) (map[broker.TopicPartit
 	var offsets map[broker.TopicPartition]broker.Offset
 	err := try(ctx, c, func(ctx context.Context) (err error) {
 		offsets, err = cluster.Committed(ctx, groupPrefix+id, nil)
+		if errors.Is(err, kafka.GroupIdNotFound) {
+			return nil // so it has no offsets
+		}
 		return err
 	})
 	if err != nil {

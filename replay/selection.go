@@ -94,8 +94,8 @@ func (s *Selection) settle(topics Topics) error {
 		}
 	}
 	for _, corp := range s.Filter.Corps {
-		if !validID(corp) {
-			return wrong("corp id %.60q: want 1 to 128 characters of A-Z a-z 0-9 _ - . @", corp)
+		if problem := schemas.IDProblem(corp); problem != "" {
+			return wrong("corp id %.60q: %s", corp, problem)
 		}
 	}
 	return checkRate(s.Rate)
@@ -130,8 +130,6 @@ func ParseHeader(text string) (name, value string, err error) {
 func validTopic(name string) bool {
 	return len(name) <= 249 && name != "." && name != ".." && onlyHas(name, "._-")
 }
-
-func validID(id string) bool { return len(id) <= 128 && onlyHas(id, "_-.@") }
 
 // onlyHas tells whether a text is letters and digits of ASCII and the others alone, and not empty.
 func onlyHas(text, others string) bool {

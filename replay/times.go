@@ -32,7 +32,7 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 		return at, nil
 	}
 	if _, err := time.Parse("2006-01-02T15:04:05", text); err == nil {
-		return time.Time{}, fmt.Errorf("%q has no zone: add Z for UTC, or an offset as +08:00", text)
+		return time.Time{}, fmt.Errorf("%q has no zone: %s", text, timeRule)
 	}
 	return time.Time{}, fmt.Errorf("%.60q is no time: %s", text, timeRule)
 }

@@ -125,13 +125,16 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 		return keys
 	}
 	event := schemas.NewEventHeaders(schemas.SourceOf("consentd"))
+	origin, first := schemas.Origin{Topic: "t"}, time.Unix(1, 0)
 	deadLetter := schemas.Trail{
-		Failure: schemas.Failure{Class: schemas.NotFound, Errcode: 1}, RequestID: "r-1", Indexes: []int{1}, Count: 2, Truncated: 1,
+		Failure: schemas.Failure{Class: schemas.NotFound, Errcode: 1}, Origin: origin, FirstAttemptAt: first, RequestID: "r-1", Indexes: []int{1}, Count: 2, Truncated: 1,
 	}
 	why := schemas.Failure{Class: schemas.Transient}
-	forwarded := schemas.Trail{RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true}
+	forwarded := schemas.Trail{
+		Origin: origin, FirstAttemptAt: first, RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true, Command: schemas.CommandForget,
+	}
 	parked := schemas.Trail{
-		Failure: deadLetter.Failure, NotBefore: time.Unix(1, 0), RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true,
+		Failure: deadLetter.Failure, Origin: origin, FirstAttemptAt: first, NotBefore: time.Unix(1, 0), RequestID: "r-1", Indexes: []int{1}, Count: 2, HasKey: true,
 	}
 	trace := []schemas.Header{{Key: schemas.HeaderTraceParent}}
 	for name, want := range map[string]struct{ always, all []string }{
@@ -140,15 +143,15 @@ func TestAsyncAPI_HeadersAreThoseTheProgramWrites(t *testing.T) {
 			all:    keys(event.Of(schemas.TypeFailed, []byte("id"), []byte("subject"), time.Unix(1, 0), []byte("trace"))),
 		},
 		"deadLetterHeaders": {
-			always: keys((&schemas.Trail{Failure: why}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{Failure: why, Origin: origin, FirstAttemptAt: first}).AppendHeaders(nil, nil)),
 			all:    keys(deadLetter.AppendHeaders(nil, trace)),
 		},
 		"parkedHeaders": {
-			always: keys((&schemas.Trail{Failure: why, NotBefore: time.Unix(1, 0), HasKey: true}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{Failure: why, Origin: origin, FirstAttemptAt: first, NotBefore: time.Unix(1, 0), HasKey: true}).AppendHeaders(nil, nil)),
 			all:    keys(parked.AppendHeaders(nil, trace)),
 		},
 		"forwardedHeaders": {
-			always: keys((&schemas.Trail{HasKey: true}).AppendHeaders(nil, nil)),
+			always: keys((&schemas.Trail{}).AppendHeaders(nil, nil)),
 			all:    keys(forwarded.AppendHeaders(nil, trace)),
 		},
 		"requestHeaders": {

@@ -110,8 +110,8 @@ func validID(id string) bool {
 	return true
 }
 
-// idProblem says what is wrong with an id, or "" when nothing is.
-func idProblem(id string) string {
+// IDProblem says what is wrong with an id, or "" when nothing is.
+func IDProblem(id string) string {
 	switch {
 	case id == "":
 		return "missing or empty: " + idRule

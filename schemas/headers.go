@@ -22,7 +22,12 @@ const (
 	HeaderItemCount      = headerPrefix + "item-count"
 	HeaderTruncated      = headerPrefix + "truncated"
 	HeaderKey            = headerPrefix + "key"
+	HeaderCommand        = headerPrefix + "command"
 	replayPrefix         = headerPrefix + "replay-"
+
+	// CommandForget is a HeaderCommand: the conversations of the request are to be forgotten instead of asked about. It is
+	// obeyed in the forward topic alone.
+	CommandForget = "forget"
 
 	// HeaderTraceParent is carried over from a request to all that comes of it.
 	HeaderTraceParent = "traceparent"

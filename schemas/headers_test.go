@@ -56,7 +56,7 @@ func TestTrail_LeavesOutWhatDoesNotApply(t *testing.T) {
 	d := schemas.Trail{Failure: schemas.Failure{Class: schemas.InvalidRequest, Message: "no JSON"}, FirstAttemptAt: time.UnixMilli(1)}
 	got := headerTexts(d.AppendHeaders(nil, nil))
 	want := []string{
-		"consentd-error-class=invalid_request", "consentd-error=no JSON", "consentd-attempt=0", "consentd-first-attempt-at=1", "consentd-origin=/0/0",
+		"consentd-error-class=invalid_request", "consentd-error=no JSON", "consentd-attempt=0", "consentd-first-attempt-at=1",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

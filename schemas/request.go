@@ -279,7 +279,7 @@ func (r *requestReader) readField(name string, req *Request, flat *Item, have *p
 		have.corpID = true
 		if ok {
 			req.CorpID = id
-			if p := idProblem(id); p != "" {
+			if p := IDProblem(id); p != "" {
 				invalid.add("corp_id: %s", p)
 			}
 		}
@@ -433,10 +433,10 @@ func (r *requestReader) readItem(item *Item, invalid *InvalidError) error {
 
 func pairProblem(it Item) string {
 	var problems []string
-	if p := idProblem(it.OpenUserID); p != "" {
+	if p := IDProblem(it.OpenUserID); p != "" {
 		problems = append(problems, "open_userid: "+p)
 	}
-	if p := idProblem(it.ExternalUserID); p != "" {
+	if p := IDProblem(it.ExternalUserID); p != "" {
 		problems = append(problems, "external_userid: "+p)
 	}
 	return strings.Join(problems, "; ")
@@ -487,7 +487,7 @@ func (have presence) check(req *Request, flat Item, invalid *InvalidError) {
 		if have.items || have.pair {
 			invalid.add("items, open_userid and external_userid belong to kind single, not room")
 		}
-		if p := idProblem(flat.ChatID); p != "" {
+		if p := IDProblem(flat.ChatID); p != "" {
 			invalid.add("chatid: %s", p)
 		}
 		req.Items = []Item{{ChatID: flat.ChatID}}

@@ -15,9 +15,9 @@ const maxErrorBytes = 1024
 type Trail struct {
 	// Failure is why it is parked or dead; of a forwarded request only the attempts count.
 	Failure Failure
-	// Origin is where the first record of the request stands.
+	// Origin is where the first record of the request stands; zero: this is the first one.
 	Origin Origin
-	// FirstAttemptAt is when the request was first taken up.
+	// FirstAttemptAt is when the request was first taken up; zero: it was not yet.
 	FirstAttemptAt time.Time
 	// NotBefore is when a parked request is to be taken up again; zero for a dead letter.
 	NotBefore time.Time
@@ -31,6 +31,8 @@ type Trail struct {
 	// Key is the original's, nil for none; HasKey says that the record has another.
 	Key    []byte
 	HasKey bool
+	// Command is what is wanted instead of answers; empty: answers are.
+	Command string
 }
 
 // AppendHeaders appends the original's headers and the trail's to dst. Of the original's consentd-* headers only those of a
@@ -50,11 +52,15 @@ func (t *Trail) AppendHeaders(dst, original []Header) []Header {
 		add(HeaderErrcode, strconv.Itoa(t.Failure.Errcode))
 	}
 	add(HeaderAttempt, strconv.Itoa(t.Failure.Attempts))
-	add(HeaderFirstAttemptAt, strconv.FormatInt(t.FirstAttemptAt.UnixMilli(), 10))
+	if !t.FirstAttemptAt.IsZero() {
+		add(HeaderFirstAttemptAt, strconv.FormatInt(t.FirstAttemptAt.UnixMilli(), 10))
+	}
 	if !t.NotBefore.IsZero() {
 		add(HeaderNotBefore, strconv.FormatInt(t.NotBefore.UnixMilli(), 10))
 	}
-	add(HeaderOrigin, t.Origin.String())
+	if t.Origin != (Origin{}) {
+		add(HeaderOrigin, t.Origin.String())
+	}
 	if t.RequestID != "" {
 		add(HeaderRequestID, t.RequestID)
 	}
@@ -69,14 +75,17 @@ func (t *Trail) AppendHeaders(dst, original []Header) []Header {
 	if t.Truncated > 0 {
 		add(HeaderTruncated, strconv.Itoa(t.Truncated))
 	}
+	if t.Command != "" {
+		add(HeaderCommand, t.Command)
+	}
 	if t.HasKey {
 		dst = append(dst, Header{Key: HeaderKey, Value: t.Key})
 	}
 	return dst
 }
 
-// DecodeTrail reads what the headers of a record of our own say that DecodeRequest does not: origin, attempts, times and
-// key. What is absent or can't be read is left zero, and named in the error.
+// DecodeTrail reads what the headers of a record of our own say that DecodeRequest does not: origin, attempts, times, key and
+// command. What is absent or can't be read is left zero, and named in the error.
 func DecodeTrail(headers []Header) (Trail, error) {
 	var t Trail
 	var problems []error
@@ -98,6 +107,9 @@ func DecodeTrail(headers []Header) (Trail, error) {
 	read(HeaderFirstAttemptAt, parseMilli(&t.FirstAttemptAt))
 	read(HeaderNotBefore, parseMilli(&t.NotBefore))
 	t.Key, t.HasKey = LastHeader(headers, HeaderKey)
+	if command, ok := LastHeader(headers, HeaderCommand); ok {
+		t.Command = string(command)
+	}
 	return t, errors.Join(problems...)
 }
 

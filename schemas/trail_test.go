@@ -20,6 +20,7 @@ func TestDecodeTrail_ReadsWhatWasWritten(t *testing.T) {
 			NotBefore:      genTime.Draw(t, "not before").Truncate(time.Millisecond).Local(),
 			Key:            rapid.SliceOf(rapid.Byte()).Draw(t, "key"),
 			HasKey:         true,
+			Command:        rapid.SampledFrom([]string{"", schemas.CommandForget}).Draw(t, "command"),
 		}
 		if rapid.Bool().Draw(t, "without a key") {
 			want.Key = nil

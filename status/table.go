@@ -30,6 +30,9 @@ type Entry struct {
 	StoredAt time.Time
 }
 
+// isForgotten tells a forgotten one from all others, which have a kind.
+func (e *Entry) isForgotten() bool { return e.Kind == "" }
+
 // pair is an Entry without pointers.
 type pair struct {
 	changeTime int64 // unix s
@@ -62,7 +65,7 @@ func (t *Table) Len() int { return len(t.places) + len(t.rooms) }
 func (t *Table) Get(kind schemas.Kind, h schemas.Hash) (Entry, bool) {
 	for i := len(t.staged) - 1; i >= 0; i-- {
 		if e, ok := t.staged[i][h]; ok {
-			return e, true
+			return e, !e.isForgotten()
 		}
 	}
 	if kind == schemas.Room {
@@ -159,10 +162,17 @@ func (t *Table) Begin() { t.staged = append(t.staged, make(map[schemas.Hash]Entr
 // Stage sets what is known once the transaction that was begun last commits.
 func (t *Table) Stage(h schemas.Hash, e Entry) { t.staged[len(t.staged)-1][h] = e }
 
+// StageForget forgets a conversation once the transaction that was begun last commits.
+func (t *Table) StageForget(h schemas.Hash) { t.staged[len(t.staged)-1][h] = Entry{} }
+
 // Commit makes the oldest stage known for good.
 func (t *Table) Commit() {
 	for h, e := range t.staged[0] {
-		t.Put(h, e)
+		if e.isForgotten() {
+			t.Forget(h)
+		} else {
+			t.Put(h, e)
+		}
 	}
 	t.staged = t.staged[1:]
 }

@@ -119,12 +119,21 @@ func TestTable_IsAMapWithStagesAboveIt(t *testing.T) {
 				table.Stage(p.hash, e)
 				model.stages[len(model.stages)-1][p.hash] = e
 			},
+			"stage forget": func(t *rapid.T) {
+				if len(model.stages) == 0 {
+					t.Skip("no transaction")
+				}
+				p := pick(t)
+				table.StageForget(p.hash)
+				model.stages[len(model.stages)-1][p.hash] = status.Entry{} // no kind: none
+			},
 			"commit": func(t *rapid.T) {
 				if len(model.stages) == 0 {
 					t.Skip("no transaction")
 				}
 				table.Commit()
 				maps.Copy(model.base, model.stages[0])
+				maps.DeleteFunc(model.base, func(_ schemas.Hash, e status.Entry) bool { return e.Kind == "" })
 				model.stages = model.stages[1:]
 			},
 			"drop": func(*rapid.T) {
@@ -138,7 +147,7 @@ func TestTable_IsAMapWithStagesAboveIt(t *testing.T) {
 				for i, p := range places {
 					got, ok := table.Get(p.kind, p.hash)
 					m := model.holder(p.hash)
-					if ok != (m != nil) || ok && !sameEntry(got, m[p.hash]) {
+					if ok != (m != nil && m[p.hash].Kind != "") || ok && !sameEntry(got, m[p.hash]) {
 						t.Fatalf("place %d: got %+v (%v), want %+v", i, got, ok, m[p.hash])
 					}
 				}

@@ -2,24 +2,13 @@ package main
 
 import (
 	"errors"
-	"io"
-	"os"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"consentd/config"
 	"consentd/internal/dev"
 )
-
-// progressTo draws progress on a terminal only: in a file it would be noise.
-func progressTo(stderr io.Writer) io.Writer {
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return io.Discard
-}
 
 func devCommand() *cobra.Command {
 	o := dev.Options{Items: 2000, Rate: 100}

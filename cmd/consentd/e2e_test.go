@@ -593,11 +593,11 @@ func TestRun_SaysInOneLineWhatIsWrongAndExits(t *testing.T) {
 	b := kafkatest.Embedded(t)
 	w := setup(t, b, wechattest.Options{})
 	absent := filepath.Join(t.TempDir(), "absent.yaml")
-	w.write(absent, fmt.Sprintf("kafka: {brokers: [%q]}\ntopics: {requests: nowhere, results: nothing}\n", b.Addr()))
+	w.write(absent, fmt.Sprintf("kafka: {brokers: [%q]}\ntopics: {requests: nowhere, results: nothing}\n%s", b.Addr(), anyPort))
 	typo := filepath.Join(t.TempDir(), "typo.yaml")
 	w.write(typo, "batch: {sice: 10}\n")
 	unreachable := filepath.Join(t.TempDir(), "unreachable.yaml")
-	w.write(unreachable, "kafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	w.write(unreachable, "kafka: {brokers: [\"127.0.0.1:1\"]}\n"+anyPort)
 	for _, c := range []struct {
 		name string
 		args []string

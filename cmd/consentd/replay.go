@@ -1,20 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"consentd/config"
 	"consentd/internal/daemon"
@@ -24,14 +19,16 @@ import (
 
 // replayFlags are the command line of a replay.
 type replayFlags struct {
-	path, topic, from    string
-	to                   []string
-	offsets, headers     []string
-	classes              []string
-	partitions           []int32
-	selection            replay.Selection
-	resume               string
-	execute, yes, asJSON bool
+	path, topic      string
+	from             timeFlag
+	to               []string
+	offsets, headers []string
+	classes          []string
+	partitions       []int32
+	selection        replay.Selection
+	resume           string
+	asJSON           bool
+	executeFlags
 }
 
 // ofSelection are the flags that say what is replayed, which a replay that is resumed keeps.
@@ -63,7 +60,7 @@ A replay that was interrupted goes on with --resume ID; with delivery: exactly_o
 	flags, s := cmd.Flags(), &f.selection
 	flags.StringVar(&f.topic, "topic", "", "replay the records of `TOPIC`; without: the dead letters")
 	flags.StringArrayVar(&f.to, "to", nil, "publish to `TOPIC`; without: the request topic. Or, with a time, where the range ends")
-	flags.StringVar(&f.from, "from", "", "only records written at or after `TIME`: RFC 3339 with a zone, or -6h")
+	flags.Var(&f.from, "from", "only records written at or after `TIME`: RFC 3339 with a zone, or -6h")
 	flags.StringSliceVar(&f.offsets, "offsets", nil, "only these parts of partitions: `P:FIRST-LAST`, both included, P:FIRST- or P:OFFSET")
 	flags.Int32SliceVar(&s.Partitions, "partition", nil, "only partition `N`")
 	flags.StringSliceVar(&f.classes, "error-class", nil, "only records of the error `CLASS`")
@@ -75,15 +72,17 @@ A replay that was interrupted goes on with --resume ID; with delivery: exactly_o
 	flags.IntVar(&s.Max, "max", 0, "at most `N` records, the oldest; 0: no bound")
 	flags.IntVar(&s.MaxReplays, "max-replays", s.MaxReplays, "leave out records that were replayed `N` times already")
 	flags.Float64Var(&s.Rate, "rate", 0, "publish `N` records a second; 0: as many as can be")
-	flags.BoolVar(&f.execute, "execute", false, "do it, instead of showing what would be done")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask before")
+	f.add(cmd)
 	flags.StringVar(&f.resume, "resume", "", "go on with the replay `ID`, as it was begun")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	var classes []string
 	for _, c := range schemas.Classes() {
 		classes = append(classes, string(c))
 	}
-	_ = cmd.RegisterFlagCompletionFunc("error-class", cobra.FixedCompletions(classes, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "error-class", cobra.FixedCompletions(classes, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "from", cobra.FixedCompletions([]string{"-1h", "-6h", "-24h"}, cobra.ShellCompDirectiveNoFileComp))
+	corpCompletion(cmd, "corp", &f.path)
+	nothingToComplete(cmd, "offsets", "partition", "errcode", "key", "header", "max", "max-replays", "rate", "resume", "topic", "to")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		err := f.run(cmd)
 		if errors.As(err, new(*replay.InputError)) {
@@ -98,21 +97,20 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err := f.read(cmd, time.Now()); err != nil {
 		return &usageError{err}
 	}
-	in, asked := terminal(cmd.InOrStdin())
-	if f.execute && !f.yes && !asked {
-		return &usageError{errors.New("--execute asks on a terminal, and there is none: add --yes to do it without being asked")}
+	if err := f.check(cmd); err != nil {
+		return err
 	}
 	c, err := f.config(cmd)
 	if err != nil {
 		return err
 	}
-	progress := newReplayProgress(cmd.ErrOrStderr())
-	c.Progress = progress.report
+	progress := newProgress(cmd.ErrOrStderr())
+	c.Progress = func(step replay.Step, done, total int64) { progress.report(string(step), done, total) }
 	r, err := f.open(cmd, c)
 	progress.end()
 	if err != nil {
-		if ctx := cmd.Context(); ctx.Err() != nil {
-			return errors.New("interrupted: nothing was written")
+		if cmd.Context().Err() != nil {
+			return errInterrupted
 		}
 		return err
 	}
@@ -128,8 +126,8 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err := plan.Print(out, time.Now()); err != nil {
 		return err
 	}
-	if plan.Records > 0 && !f.yes {
-		if err := confirm(cmd.Context(), in, cmd.ErrOrStderr(), &plan); err != nil {
+	if plan.Records > 0 {
+		if err := f.confirm(cmd, fmt.Sprintf("Publish %s to %s?", count(int(plan.Records), "record"), plan.To)); err != nil {
 			return err
 		}
 	}
@@ -156,13 +154,8 @@ func (f *replayFlags) read(cmd *cobra.Command, now time.Time) error {
 		return nil
 	}
 	s := &f.selection
-	s.Topic = f.topic
+	s.Topic, s.From = f.topic, f.from.Time
 	var err error
-	if f.from != "" {
-		if s.From, err = replay.ParseTime(f.from, now); err != nil {
-			return fmt.Errorf("--from: %w", err)
-		}
-	}
 	for _, to := range f.to {
 		if err := f.readTo(to, now); err != nil {
 			return fmt.Errorf("--to: %w", err)
@@ -256,8 +249,7 @@ func (f *replayFlags) show(cmd *cobra.Command, plan *replay.Plan) error {
 	if err := plan.Print(out, time.Now()); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(out, "\nNothing was written. Add --execute to do it.")
-	return err
+	return nothingWritten(out)
 }
 
 func (f *replayFlags) report(cmd *cobra.Command, s *replay.Summary) error {
@@ -289,30 +281,4 @@ func quoteWord(text string) string {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// terminal tells whether somebody can be asked.
-func terminal(in io.Reader) (io.Reader, bool) {
-	f, ok := in.(*os.File)
-	return in, ok && term.IsTerminal(int(f.Fd()))
-}
-
-// confirm asks before anything is written.
-func confirm(ctx context.Context, in io.Reader, ask io.Writer, plan *replay.Plan) error {
-	fmt.Fprintf(ask, "\nPublish %d records to %s? [y/N] ", plan.Records, plan.To)
-	answer := make(chan string, 1)
-	go func() { // which nothing but an answer, or the end of the process, can end
-		line, _ := bufio.NewReader(in).ReadString('\n')
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		if slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
-			return nil
-		}
-		return errors.New("not confirmed: nothing was written")
-	case <-ctx.Done():
-		fmt.Fprintln(ask)
-		return errors.New("interrupted: nothing was written")
-	}
 }

@@ -42,6 +42,9 @@ const (
 	drainTimeout   = time.Second
 )
 
+// anyPort is in the configuration of every daemon here: many run at once.
+const anyPort = "ops: {listen: '127.0.0.1:0'}\n"
+
 // world is what a daemon lives in: topics on a broker, the simulated WeCom, a configuration.
 type world struct {
 	t      testing.TB
@@ -102,7 +105,7 @@ func (w *world) configure(baseURL string, corps ...string) {
 	fmt.Fprintf(&y, "consumer: {group: %s, drain_timeout: %s, session_timeout: %s, rebalance_timeout: %s, heartbeat_interval: 100ms}\n",
 		w.topics.requests, drainTimeout, sessionTimeout, sessionTimeout)
 	fmt.Fprintf(&y, "wechat: {base_url: %q}\n", baseURL)
-	fmt.Fprintf(&y, "ops: {listen: '127.0.0.1:0'}\n")
+	y.WriteString(anyPort)
 	// With the race detector, and other tests beside it, the daemon takes longer to gather a batch.
 	fmt.Fprintf(&y, "batch: {linger: 100ms}\n")
 	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s, max_age: 10s, delays: [%s]}\n", strings.Join(retryDelays, ", "))

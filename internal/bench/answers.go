@@ -29,10 +29,10 @@ type answers struct {
 }
 
 // followAnswers counts the results topic from its start until ctx ends.
-func followAnswers(ctx context.Context, cluster *broker.Cluster, topic string) *answers {
+func followAnswers(ctx context.Context, cluster *broker.Cluster, topic string, partitions int32) *answers {
 	a := &answers{moved: make(chan struct{}, 1), ended: make(chan error, 1)}
 	from := make(map[broker.TopicPartition]int64)
-	for p := range int32(partitions) {
+	for p := range partitions {
 		from[broker.TopicPartition{Topic: topic, Partition: p}] = 0
 	}
 	go func() {

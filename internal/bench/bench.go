@@ -50,7 +50,9 @@ type Report interface {
 type workload struct {
 	defaults Options // for options that are zero
 	daemon   settings
-	measure  func(context.Context, *run) (Report, error)
+	// partitions of each topic; 0: topicPartitions.
+	partitions int32
+	measure    func(context.Context, *run) (Report, error)
 }
 
 // settings are those of the daemon that workloads differ in.
@@ -62,25 +64,27 @@ type settings struct {
 	delivery string // empty: the daemon's default
 }
 
+// topicPartitions is how many partitions topics have where a workload does not say otherwise.
+const topicPartitions = 8
+
 // unpaced is as many calls a minute as the configuration allows: what the program can do is to be seen, not what the API
 // allows.
 const unpaced = 100_000_000
 
 var workloads = map[string]workload{
-	"steady":    {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, settings{}, steady},
-	"delivery":  {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000}, settings{}, delivery},
-	"instances": {Options{Items: 1_000_000, Corps: 10, Conversations: 100_000, Rate: 1000}, settings{}, share},
-	"slow":      {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, slow},
-	"sick":      {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, sick},
-	"outage":    {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, outage},
-	"quota":     {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, quota},
+	"steady":    {Options{Items: 300_000, Corps: 20, Conversations: 100_000}, settings{}, 0, steady},
+	"delivery":  {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000}, settings{}, 0, delivery},
+	"instances": {Options{Items: 1_000_000, Corps: 10, Conversations: 100_000, Rate: 1000}, settings{}, 12, share},
+	"slow":      {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, 0, slow},
+	"sick":      {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, 0, sick},
+	"outage":    {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, 0, outage},
+	"quota":     {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, 0, quota},
 }
 
 // Workloads returns the names of what can be measured.
 func Workloads() []string { return slices.Sorted(maps.Keys(workloads)) }
 
 const (
-	partitions = 12
 	pairsACall = 100
 	secret     = "bench"  // the simulated API's, for every corp
 	requestID  = "bench-" // and its number
@@ -97,7 +101,7 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 	o.Rate, o.Outage = cmp.Or(o.Rate, w.defaults.Rate), cmp.Or(o.Outage, w.defaults.Outage)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the processes that are left
-	b := &run{options: o, say: say, corps: o.Corps, settings: w.daemon}
+	b := &run{options: o, say: say, corps: o.Corps, settings: w.daemon, partitions: cmp.Or(w.partitions, topicPartitions)}
 	b.callsPerMinute = cmp.Or(b.callsPerMinute, unpaced)
 	if b.delays == nil {
 		b.delays = []string{"1m"}
@@ -117,15 +121,16 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 
 // run is one run of the benchmark.
 type run struct {
-	options   Options
-	say       func(string)
-	brokers   []string
-	simulator string // its URL
-	config    string // the daemon's file
-	prefix    string // of the topics' names
-	cluster   *broker.Cluster
-	answers   *answers
-	corps     int // that are asked about
+	options    Options
+	say        func(string)
+	brokers    []string
+	simulator  string // its URL
+	config     string // the daemon's file
+	prefix     string // of the topics' names
+	cluster    *broker.Cluster
+	answers    *answers
+	corps      int // that are asked about
+	partitions int32
 	// unkeyed requests have no key.
 	unkeyed bool
 	// dir has the daemon's file, in which the settings stand.
@@ -170,13 +175,13 @@ func (b *run) prepare(ctx context.Context) error {
 	b.cluster = broker.Open(broker.Options{Brokers: b.brokers, ClientID: "consentd-bench", Topics: topics})
 	var specs []broker.TopicSpec
 	for _, t := range topics {
-		specs = append(specs, broker.TopicSpec{Name: t, Partitions: partitions, Configs: map[string]string{"max.message.bytes": "2097152"}})
+		specs = append(specs, broker.TopicSpec{Name: t, Partitions: b.partitions, Configs: map[string]string{"max.message.bytes": "2097152"}})
 	}
 	specs[2].Configs["cleanup.policy"] = "compact"
 	if err := b.cluster.Create(ctx, specs...); err != nil {
 		return err
 	}
-	b.answers = followAnswers(ctx, b.cluster, b.topic("results"))
+	b.answers = followAnswers(ctx, b.cluster, b.topic("results"), b.partitions)
 	return b.writeConfig()
 }
 
@@ -242,7 +247,7 @@ func (b *run) submit(ctx context.Context, n int) error {
 }
 
 func (b *run) submitSome(ctx context.Context, first, end int) error {
-	partitioner := broker.NewPartitioner(partitions)
+	partitioner := broker.NewPartitioner(b.partitions)
 	var records broker.Records
 	for i := first; i < end; i++ {
 		corp := corpID(i % b.corps)
@@ -250,7 +255,7 @@ func (b *run) submitSome(ctx context.Context, first, end int) error {
 			i, corp, customer(i%b.options.Conversations))
 		key, partition := []byte(corp), partitioner.Partition([]byte(corp))
 		if b.unkeyed {
-			key, partition = nil, int32(i%partitions)
+			key, partition = nil, int32(i)%b.partitions
 		}
 		records.Append(broker.TopicPartition{Topic: b.topic("requests"), Partition: partition}, key, value, nil, time.Now())
 	}

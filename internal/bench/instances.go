@@ -16,6 +16,8 @@ type InstancesReport struct {
 	Broker string `json:"broker"`
 	Items  int    `json:"items"`
 	Corps  int    `json:"corps"`
+	// Partitions are those of each topic.
+	Partitions int32 `json:"partitions"`
 	// OneOverIdeal and ThreeOverIdeal are single calls over Items / 100, all items waiting.
 	OneOverIdeal   float64 `json:"one_over_ideal"`
 	ThreeOverIdeal float64 `json:"three_over_ideal"`
@@ -27,7 +29,7 @@ type InstancesReport struct {
 
 // Print writes the report for people.
 func (r InstancesReport) Print(out io.Writer) error {
-	fmt.Fprintf(out, "workload instances: %d items of %d corps without keys, %d partitions, on broker %s\n\n", r.Items, r.Corps, partitions, r.Broker)
+	fmt.Fprintf(out, "workload instances: %d items of %d corps without keys, %d partitions, on broker %s\n\n", r.Items, r.Corps, r.Partitions, r.Broker)
 	fmt.Fprintf(out, "calls/ideal, one instance     %.3f\n", r.OneOverIdeal)
 	fmt.Fprintf(out, "calls/ideal, three instances  %.3f\n", r.ThreeOverIdeal)
 	_, err := fmt.Fprintf(out, "one of three killed, %d requests a second: none is lost, the longest wait was %.1f s\n", r.Rate, r.Longest)
@@ -38,7 +40,7 @@ func (r InstancesReport) Print(out io.Writer) error {
 func share(ctx context.Context, b *run) (Report, error) {
 	o := b.options
 	b.unkeyed = true
-	r := InstancesReport{Broker: b.brokerName(), Items: o.Items, Corps: o.Corps, Rate: o.Rate}
+	r := InstancesReport{Broker: b.brokerName(), Items: o.Items, Corps: o.Corps, Partitions: b.partitions, Rate: o.Rate}
 	answered := func(items int) func() error {
 		return func() error {
 			b.submitted += items

@@ -68,7 +68,7 @@ func quota(ctx context.Context, b *run) (Report, error) {
 
 // submitRequests publishes one request of so many pairs for each corp.
 func (b *run) submitRequests(ctx context.Context, pairs int) error {
-	partitioner := broker.NewPartitioner(partitions)
+	partitioner := broker.NewPartitioner(b.partitions)
 	var records broker.Records
 	for c := range b.corps {
 		items := make([]string, pairs)

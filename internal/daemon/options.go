@@ -15,15 +15,13 @@ import (
 	"consentd/consumer"
 	"consentd/internal/broker"
 	"consentd/internal/pipeline"
+	"consentd/internal/topics"
 	"consentd/producer"
 )
 
 // clusterOptions turns the configuration into what the cluster is reached with.
 func clusterOptions(cfg config.Config) (broker.Options, error) {
-	o := broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID}
-	for _, t := range neededTopics(cfg) {
-		o.Topics = append(o.Topics, t.Name)
-	}
+	o := broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Topics: topics.Names(cfg)}
 	var err error
 	if o.TLS, err = tlsConfig(cfg.Kafka.TLS); err != nil {
 		return o, err

@@ -14,6 +14,7 @@ import (
 
 	"consentd/config"
 	"consentd/internal/broker"
+	"consentd/internal/topics"
 )
 
 const (
@@ -21,38 +22,7 @@ const (
 	tryFor = 30 * time.Second
 	// tryTimeout bounds one try.
 	tryTimeout = 10 * time.Second
-
-	// newTopicPartitions is what topics are created with; status topics can't grow later.
-	newTopicPartitions = 12
-	// wholeRequestBytes lets a record hold a request of 1 MiB and what our headers add.
-	wholeRequestBytes = 2 << 20
 )
-
-// neededTopics are the topics that must exist, with what they are created with.
-func neededTopics(cfg config.Config) []broker.TopicSpec {
-	large := map[string]string{"max.message.bytes": strconv.Itoa(wholeRequestBytes)}
-	t := cfg.Topics
-	specs := []broker.TopicSpec{
-		{Name: t.Requests},
-		{Name: t.Results},
-		{Name: t.Status, Configs: map[string]string{"cleanup.policy": "compact"}},
-		{Name: t.Forward, Configs: large},
-		{Name: t.DeadLetters, Configs: large},
-	}
-	if t.Changes != "" {
-		specs = append(specs, broker.TopicSpec{Name: t.Changes})
-	}
-	for _, retry := range cfg.RetryTopics() {
-		specs = append(specs, broker.TopicSpec{Name: retry.Name, Configs: large})
-	}
-	for i := range specs {
-		specs[i].Partitions = newTopicPartitions
-	}
-	return specs
-}
-
-// byCorp are the topics that must have as many partitions as the status topic.
-func byCorp(cfg config.Config) []string { return append(retryTopics(cfg, nil), cfg.Topics.Forward) }
 
 // checkTopics makes sure that the topics exist and are fit for their use, before the group is joined: joining creates an
 // absent topic on a broker that allows it, with one partition. It creates them itself only when told to. It returns the retry
@@ -87,18 +57,13 @@ type topicsError struct{ problems []string }
 func (e *topicsError) Error() string { return strings.Join(e.problems, "; ") }
 
 func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) error {
-	specs := neededTopics(cfg)
-	names := make([]string, len(specs))
-	for i := range specs {
-		names[i] = specs[i].Name
-	}
-	have, err := cluster.Partitions(ctx, names...)
+	have, err := cluster.Partitions(ctx, topics.Names(cfg)...)
 	if err != nil {
 		return err
 	}
-	absent := slices.DeleteFunc(slices.Clone(specs), func(s broker.TopicSpec) bool { _, ok := have[s.Name]; return ok })
+	absent := topics.Absent(cfg, have, topics.DefaultPartitions)
 	if len(absent) > 0 && cfg.Topics.Create {
-		if err := createTopics(ctx, cluster, cfg, absent, have, log); err != nil {
+		if err := createTopics(ctx, cluster, absent, have, log); err != nil {
 			return err
 		}
 		absent = nil
@@ -107,11 +72,11 @@ func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, 
 	for _, s := range absent {
 		problems.add("topic %s does not exist: create it, or set topics.create: true", s.Name)
 	}
-	if err := checkSettings(ctx, cluster, specs, have, problems, log); err != nil {
+	if err := checkSettings(ctx, cluster, topics.Needed(cfg), have, problems, log); err != nil {
 		return err
 	}
 	if want, ok := have[cfg.Topics.Status]; ok {
-		for _, name := range byCorp(cfg) {
+		for _, name := range topics.ByCorp(cfg) {
 			if n, ok := have[name]; ok && n != want {
 				problems.add("topic %s has %d partitions, %s has %d: they must be as many, because a corp has its place in both; create %s anew with %d, once nothing waits in it any more",
 					name, n, cfg.Topics.Status, want, name, want)
@@ -128,14 +93,9 @@ func (e *topicsError) add(format string, args ...any) {
 	e.problems = append(e.problems, fmt.Sprintf(format, args...))
 }
 
-// createTopics makes the absent topics, and notes them in have. Those that must have as many partitions as the status topic
-// get as many as that has.
-func createTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, absent []broker.TopicSpec, have map[string]int32, log zerolog.Logger) error {
-	for i := range absent {
-		s := &absent[i]
-		if n, ok := have[cfg.Topics.Status]; ok && slices.Contains(byCorp(cfg), s.Name) {
-			s.Partitions = n
-		}
+// createTopics makes the absent topics, and notes them in have.
+func createTopics(ctx context.Context, cluster *broker.Cluster, absent []broker.TopicSpec, have map[string]int32, log zerolog.Logger) error {
+	for _, s := range absent {
 		have[s.Name] = s.Partitions
 		log.Info().Str("topic", s.Name).Int32("partitions", s.Partitions).Msg("creating the topic (topics.create)")
 	}
@@ -160,7 +120,7 @@ func checkSettings(ctx context.Context, cluster *broker.Cluster, specs []broker.
 						Msg("the status topic must be compacted (cleanup.policy=compact), or the status of quiet conversations is lost")
 				}
 			case "max.message.bytes":
-				if n, err := strconv.Atoi(value); err != nil || n < wholeRequestBytes {
+				if n, err := strconv.Atoi(value); err != nil || n < topics.WholeRequestBytes {
 					problems.add("topic %s: max.message.bytes is %s: set it to at least %s, to hold a request of 1 MiB", s.Name, value, want)
 				}
 			}

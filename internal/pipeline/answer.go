@@ -29,6 +29,9 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		o := &outcomes[i]
 		cause := p.cause(r, i)
 		c := r.Conversation(i)
+		if o.Failure == nil && r.Forget {
+			continue
+		}
 		if o.Failure == nil {
 			p.key = c.AppendKey(p.key[:0])
 			p.filling.Checked(c, p.key, &o.Answer, o.Source, &cause)
@@ -89,6 +92,9 @@ func (p *Pipeline) forward(r *checker.Request) {
 	}
 	trail, value := p.trail(r, all)
 	trail.Key, trail.HasKey = r.Key, true
+	if r.Forget {
+		trail.Command = schemas.CommandForget
+	}
 	p.filling.Forwarded(r.CorpID, value, r.Headers, &trail)
 	p.finished(r)
 }

@@ -164,7 +164,9 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	}
 	r.Origin = r.Record
 	if _, ours := p.parking[tp.Topic]; ours {
-		p.followTrail(r, record.Headers)
+		if problem := p.followTrail(r, record.Headers); problem != "" && err == nil {
+			err = &schemas.InvalidError{Problems: []string{problem}}
+		}
 	}
 	for _, h := range headers {
 		r.Headers = append(r.Headers, schemas.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
@@ -178,8 +180,8 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 }
 
 // followTrail takes over what the headers say of a request that was parked or forwarded. One that says to wait for longer than it may
-// grow old is not waited for.
-func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) {
+// grow old is not waited for. The problem that is returned makes the request invalid.
+func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) (problem string) {
 	trail, err := schemas.DecodeTrail(headers)
 	if err != nil {
 		p.log.Error().Err(err).Stringer("record", r.Record).Msg("the headers of a parked or forwarded request can't be read: what is left of them counts")
@@ -194,6 +196,11 @@ func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) {
 	if trail.HasKey {
 		r.Key = bytes.Clone(trail.Key)
 	}
+	r.Forget = trail.Command == schemas.CommandForget
+	if trail.Command != "" && !r.Forget {
+		problem = fmt.Sprintf("header %s: %.40q: want %s", schemas.HeaderCommand, trail.Command, schemas.CommandForget)
+	}
+	return problem
 }
 
 // turn is how many requests of a partition are taken up before it is the next one's turn.
@@ -229,12 +236,13 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 		}
 		weight := load{items: r.Weight(), bytes: r.Size}
 		away := r.Invalid == nil && !p.homes.Own(r.CorpID)
+		asks := r.Invalid == nil && !away && !r.Forget
 		var refusal *schemas.Failure
 		ok := false
-		if away {
-			ok = p.fits(weight, 1)
-		} else {
+		if asks {
 			refusal, ok = p.admit(r, weight, in.requests[in.place+1:], now)
+		} else {
+			ok = p.fits(weight, 1)
 		}
 		if !ok {
 			return
@@ -254,6 +262,9 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 		case r.Invalid != nil:
 			p.metrics.Invalid()
 			p.rejectRequest(r, now)
+		case r.Forget:
+			p.metrics.Forgetting()
+			p.forget(r, now)
 		default:
 			p.metrics.Asked()
 			p.start(r, refusal, now)

@@ -28,6 +28,10 @@ func (p *Pipeline) settleEnded() {
 			o = p.settleAnswer(e.Question, o)
 		}
 		for _, w := range e.Question.Waiters {
+			if w.Request.Forget {
+				p.forgetItem(w, e.At)
+				continue
+			}
 			p.resolve(w, o, e.At)
 		}
 	}

@@ -3,33 +3,42 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-
-	"consentd/replay"
+	"golang.org/x/term"
 )
+
+// progressTo draws progress on a terminal only: in a file it would be noise.
+func progressTo(stderr io.Writer) io.Writer {
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return io.Discard
+}
 
 // progressEvery is how often progress is written where there is no terminal to draw on.
 const progressEvery = 10 * time.Second
 
-// replayProgress shows how far a replay has come: as a bar on a terminal, else as lines. Safe for concurrent use.
-type replayProgress struct {
+// progress shows how far something has come: as a bar on a terminal, else as a line now and then. Safe for concurrent use.
+type progress struct {
 	stderr io.Writer
 	draw   bool
 
 	mu   sync.Mutex
-	step replay.Step
+	step string
 	bar  *progressbar.ProgressBar
 	said time.Time
 }
 
-func newReplayProgress(stderr io.Writer) *replayProgress {
-	return &replayProgress{stderr: stderr, draw: progressTo(stderr) != io.Discard, said: time.Now()}
+func newProgress(stderr io.Writer) *progress {
+	return &progress{stderr: stderr, draw: progressTo(stderr) != io.Discard, said: time.Now()}
 }
 
-func (p *replayProgress) report(step replay.Step, done, total int64) {
+// report shows how much of a step is done.
+func (p *progress) report(step string, done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.draw {
@@ -41,7 +50,7 @@ func (p *replayProgress) report(step replay.Step, done, total int64) {
 	}
 	if p.bar == nil || p.step != step || done < p.bar.State().CurrentNum {
 		p.step = step
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.stderr), progressbar.OptionSetDescription(string(step)),
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.stderr), progressbar.OptionSetDescription(step),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetWidth(30),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
@@ -49,7 +58,7 @@ func (p *replayProgress) report(step replay.Step, done, total int64) {
 }
 
 // end leaves the line to what is written next.
-func (p *replayProgress) end() {
+func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {

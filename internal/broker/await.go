@@ -1,0 +1,38 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// awaitFor is how long a cluster that does not answer is tried, awaitTimeout bounds one try.
+	awaitFor     = 30 * time.Second
+	awaitTimeout = 10 * time.Second
+)
+
+// Await returns when the cluster answers. It tries for 30 s, but for what trying again can't mend.
+func (c *Cluster) Await(ctx context.Context, log zerolog.Logger) error {
+	attempt := func() error {
+		ctx, cancel := context.WithTimeout(ctx, awaitTimeout)
+		defer cancel()
+		_, err := c.Describe(ctx)
+		if Permanent(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}
+	notify := func(err error, wait time.Duration) {
+		log.Warn().Err(err).Dur("wait", wait).Strs("brokers", c.brokers).Msg("the cluster can't be reached, trying again")
+	}
+	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(awaitFor))
+	if err := backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), notify); err != nil {
+		return fmt.Errorf("kafka.brokers %s: no use of the cluster within %s: %w", strings.Join(c.brokers, ","), awaitFor, err)
+	}
+	return nil
+}
