@@ -31,8 +31,8 @@ type Config struct {
 // Step is what takes its time.
 type Step string
 
+// The steps. Reading is counted in offsets, Publishing in records.
 const (
-	// Reading is counted in offsets, Publishing in records.
 	Reading    Step = "reading"
 	Publishing Step = "publishing"
 )

@@ -24,7 +24,6 @@ type replayFlags struct {
 	to               []string
 	offsets, headers []string
 	classes          []string
-	partitions       []int32
 	selection        replay.Selection
 	resume           string
 	asJSON           bool
