@@ -113,6 +113,16 @@ func (c *Checker) Overdue(corpID string, now time.Time) bool {
 // is the API that goes down, calls that were in flight are still answered.
 const aloneAfter = 2 * time.Second
 
+// Spare tells whether there are calls that nobody is in line for.
+func (c *Checker) Spare() bool {
+	for _, line := range c.starving {
+		if len(line) > 0 {
+			return false
+		}
+	}
+	return !c.outage.down
+}
+
 // Refusal returns why a question would not be answered within the time that calls are tried, so that it is best not
 // asked; nil: ask it. A corp that fails while others don't is given no more than keeps its calls busy.
 func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas.Failure {

@@ -28,6 +28,9 @@ func (l *loader) check() {
 	if !l.flawed("retry.initial_interval", "retry.max_interval") && c.Retry.MaxInterval < c.Retry.InitialInterval {
 		l.problem("retry.max_interval", "%s is less than retry.initial_interval (%s): want at least that", c.Retry.MaxInterval, c.Retry.InitialInterval)
 	}
+	if !l.flawed("recheck.every", "recheck.older_than", "status.refresh") && c.Recheck.Every > 0 && c.Recheck.OlderThan <= c.Status.Refresh {
+		l.problem("recheck.older_than", "%s is not more than status.refresh (%s): want more, since checked_at may be that far behind", c.Recheck.OlderThan, c.Status.Refresh)
+	}
 	if len(c.AllCorps()) == 0 && c.WeChat.CorpsFile == "" && len(l.problems) == 0 {
 		l.warnings = append(l.warnings, "corps is empty: every request will fail with unknown_corp")
 	}

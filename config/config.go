@@ -23,6 +23,7 @@ type Config struct {
 	Suites      []Suite `yaml:"suites"`
 	Retry       Retry   `yaml:"retry"`
 	Status      Status  `yaml:"status"`
+	Recheck     Recheck `yaml:"recheck"`
 	Delivery    string  `yaml:"delivery" default:"exactly_once" range:"exactly_once|at_least_once" doc:"whether events may be repeated after a crash"`
 	Ops         Ops     `yaml:"ops"`
 	Log         Log     `yaml:"log"`
@@ -163,6 +164,13 @@ type Retry struct {
 // Status says how the last known status is kept.
 type Status struct {
 	Refresh time.Duration `yaml:"refresh" default:"1h" range:"0s..8760h" doc:"how old checked_at may grow in the status topic while nothing changes"`
+}
+
+// Recheck says when the daemon asks again by itself. It is off unless Every is set.
+type Recheck struct {
+	Every     time.Duration `yaml:"every" default:"0s" range:"0s..8760h" doc:"how often to look for what was last checked long ago, and over what time to spread it; 0s: never"`
+	OlderThan time.Duration `yaml:"older_than" default:"24h" range:"1s..8760h" doc:"how long ago it was last checked; more than status.refresh"`
+	Rate      int           `yaml:"rate" default:"100" range:"1..1000000" doc:"most conversations a second of all instances together"`
 }
 
 // Ops is for those who watch the daemon.

@@ -33,6 +33,7 @@ the daemon's alone, its start and the restoring of the status included.
   slow      what one request whose call takes 30 s costs the others of its partition
   sick      what three corps in trouble cost the others: for how long those wait for an answer, alone and beside them
   outage    requests wait while the API is down: the daemon's memory, and what happens afterwards
+  replay    how fast dead letters are replayed, as fast as can be and at a set rate
   quota     many corps under the calls a minute that WeCom allows: the time beside the ideal one
 
 Without --brokers an embedded broker is started. Topics with a name of their own are created and left behind.`,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"consentd/internal/broker"
 	"consentd/internal/daemon"
 	"consentd/internal/lookup"
+	"consentd/replay"
 )
 
 // session is what the commands share that look at a cluster.
@@ -58,29 +58,14 @@ type timeFlag struct {
 	text string
 }
 
-var errTime = errors.New("want RFC 3339 with a zone, as 2026-11-23T01:02:03+08:00, or how long ago, as -6h or -30m, or now")
-
 // Set reads the flag.
-func (f *timeFlag) Set(text string) error {
-	f.text = text
-	if text == "now" {
-		f.Time = time.Now()
-		return nil
+func (f *timeFlag) Set(text string) (err error) {
+	now := time.Now()
+	f.text, f.Time = text, now
+	if text != "now" {
+		f.Time, err = replay.ParseTime(text, now)
 	}
-	if ago, ok := strings.CutPrefix(text, "-"); ok {
-		d, err := time.ParseDuration(ago)
-		if err != nil || d < 0 {
-			return errTime
-		}
-		f.Time = time.Now().Add(-d)
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.IsZero() {
-		return errTime
-	}
-	f.Time = at
-	return nil
+	return err
 }
 
 func (f *timeFlag) String() string { return f.text }

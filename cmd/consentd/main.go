@@ -92,7 +92,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 		return &usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
 	root.AddCommand(runCommand(), devCommand(), simulateCommand(), benchCommand(), benchPartCommand(), configCommand(), versionCommand(),
-		submitCommand(), watchCommand(), statusCommand(), recheckCommand(), forgetCommand(), topicsCommand(), groupCommand(), doctorCommand())
+		submitCommand(), watchCommand(), statusCommand(), replayCommand(), recheckCommand(), forgetCommand(), topicsCommand(), groupCommand(), doctorCommand())
 	return root
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,4 +252,93 @@ func TestForget_IsNotObeyedInTheRequestTopic(t *testing.T) {
 		t.Errorf("got %+v, want an answer", events)
 	}
 	w.said(w.consentd("status", "--key", k.key()), exitDone)
+}
+
+func TestSchedule_FindsSilentWithdrawalsByItselfAndAsksOnce(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		w := setup(t, b, wechattest.Options{})
+		const conversations, silent = 3000, 30
+		all := manyKnown(conversations)
+		room := known{asked{corp: "ww2", room: "wr1", members: []string{"wm1"}}, all[0].checkedAt}
+		stranger, recent := all[0], all[0]
+		stranger.corp = "stranger"
+		recent.customer, recent.checkedAt = "recent", time.Now()
+		older := slices.Clone(all[:100]) // a log that is not compacted has several records of a conversation
+		for i := range older {
+			older[i].checkedAt = older[i].checkedAt.Add(-time.Hour)
+		}
+		w.seed(slices.Concat(older, all, []known{room, stranger, recent})...)
+		withdrawn := w.withdraw(all, silent)
+		// The second pass begins when those of the first are answered, on any machine.
+		w.addSettings("recheck: {every: 15s, older_than: 24h, rate: 100000}")
+		daemon := w.start()
+		daemon.awaitLog(`"asked":3001`)
+		events := w.await(conversations + 1)
+		daemon.awaitLog(`"asked":0`)
+		daemon.stop()
+		w.sawExactly(events, withdrawn)
+		for _, e := range events {
+			if !strings.HasPrefix(e.Request.ID, "recheck-") {
+				t.Errorf("an event that says nothing of a recheck: %+v", e)
+			}
+		}
+		calls := w.sim.Stats()
+		if calls.Items != conversations || calls.Calls.Single > conversations/100+3 || calls.Calls.Room != 1 {
+			t.Errorf("%d pairs in %+v, want each pair once and full calls", calls.Items, calls.Calls)
+		}
+		if n := len(kafkatest.ReadAll(t, b.Addr(), w.topics.requests)); n > 0 {
+			t.Errorf("%d records in the request topic, want none", n)
+		}
+	})
+}
+
+// addSettings adds lines to the configuration.
+func (w *world) addSettings(lines string) {
+	w.t.Helper()
+	settings, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(w.config, string(settings)+lines+"\n")
+}
+
+func TestSchedule_LeavesTheCallsToRequestsThatWait(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{Delay: 200 * time.Millisecond})
+	const due = 30
+	all := manyKnown(12_000) // so many that asking about those that are due need not be spread over a long time
+	for i := range all[due:] {
+		all[due+i].checkedAt = time.Now()
+	}
+	w.seed(all...)
+	w.addSettings("recheck: {every: 1m, older_than: 24h, rate: 100000}")
+	const requests, pairs = 100, 100
+	var lines []string
+	for i := range requests {
+		var items []string
+		for j := range pairs {
+			items = append(items, fmt.Sprintf(`{"open_userid":"a","external_userid":"live-%d-%d"}`, i, j))
+		}
+		lines = append(lines, fmt.Sprintf(`{"request_id":"live-%d","corp_id":"ww1","kind":"single","items":[%s]}`, i, strings.Join(items, ",")))
+	}
+	w.produceLines(lines)
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(w.config, strings.Replace(string(text), "consumer: {", "consumer: {max_in_flight: 1000, ", 1))
+	w.start()
+	w.await(requests*pairs + due)
+	answered := 0 // of those who waited, before the first recheck was made
+	asked := kafkatest.ReadAll(t, w.broker.Addr(), w.topics.forward)
+	for _, r := range kafkatest.ReadAll(t, w.broker.Addr(), w.topics.results) {
+		if strings.Contains(string(r.Value), `"id":"live-`) && header(r, "ce_type") == "consent.checked" && r.Timestamp.Before(asked[0].Timestamp) {
+			answered++
+		}
+	}
+	if answered < requests*pairs*3/4 {
+		t.Errorf("only %d of %d who waited were answered before the schedule asked", answered, requests*pairs)
+	}
 }

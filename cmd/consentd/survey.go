@@ -53,6 +53,10 @@ func showSurvey(out io.Writer, v *bulk.Survey, asJSON bool, more ...string) erro
 	if err := printSurvey(out, v, more...); err != nil {
 		return err
 	}
+	return nothingWritten(out)
+}
+
+func nothingWritten(out io.Writer) error {
 	_, err := fmt.Fprintln(out, "\nNothing was written. Add --execute to do it.")
 	return err
 }

@@ -78,6 +78,7 @@ var workloads = map[string]workload{
 	"slow":      {Options{Items: 200_000, Corps: 20, Conversations: 500_000, Rate: 5000}, settings{patience: slowPatience}, 0, slow},
 	"sick":      {Options{Items: 100_000, Corps: 100, Conversations: 100_000, Rate: 5000}, settings{delays: []string{"5s", "10s", "30s"}}, 0, sick},
 	"outage":    {Options{Items: 1_000_000, Corps: 20, Conversations: 100_000, Outage: 10 * time.Minute}, settings{}, 0, outage},
+	"replay":    {Options{Items: 500_000, Corps: 50, Conversations: 1}, settings{}, 0, republish},
 	"quota":     {Options{Items: 1_000_000, Corps: 10_000, Conversations: 1_000_000}, settings{callsPerMinute: quotaCallsPerMinute}, 0, quota},
 }
 

@@ -193,6 +193,12 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 			giveUp(err)
 		}
 	}()
+	if d.config.Recheck.Every > 0 {
+		r := &rechecker{
+			config: d.config.Recheck, cluster: d.cluster, statuses: statusPartitions, pipeline: p, share: own.Share(), log: log,
+		}
+		ends.Go(func() { r.run(fetching) })
+	}
 	d.health.Ready()
 	err = p.Run(working, stop)
 	stopFetching()

@@ -22,6 +22,7 @@ type Metrics struct {
 	transactions                                  *prometheus.CounterVec
 	aborts                                        prometheus.Counter
 	tokenFetches                                  *prometheus.CounterVec
+	rechecks                                      prometheus.Counter
 	requestSeconds, transactionSeconds            prometheus.Histogram
 	callSeconds                                   *prometheus.HistogramVec
 	callPairs                                     prometheus.Histogram
@@ -64,6 +65,7 @@ func New(version string) *Metrics {
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 16) // to 33 s
 
 	m.requests = counter("consentd_requests_total", "Requests taken up, by what was done with them: asked, forwarded, forget or invalid.", "fate")
+	m.rechecks = counter("consentd_rechecks_total", "Conversations that were asked about again by the schedule.").WithLabelValues()
 	m.items = counter("consentd_items_total", "Items answered, by outcome (checked or an error class) and source (api or status).", "outcome", "source")
 	m.changes = counter("consentd_changes_total", "Change events, by kind of change.", "change")
 	m.parked = counter("consentd_parked_requests_total", "Records put into retry topics, by error class.", "class")
@@ -116,6 +118,9 @@ func (m *Metrics) Forwarded() { m.requests.WithLabelValues("forwarded").Inc() }
 
 // Forgetting counts a request to forget conversations.
 func (m *Metrics) Forgetting() { m.requests.WithLabelValues("forget").Inc() }
+
+// Rechecked counts conversations that the schedule asks about again.
+func (m *Metrics) Rechecked(n int) { m.rechecks.Add(float64(n)) }
 
 // Invalid counts a request that can't be decoded.
 func (m *Metrics) Invalid() { m.requests.WithLabelValues("invalid").Inc() }

@@ -9,6 +9,7 @@ import (
 	"consentd/checker"
 	"consentd/consumer"
 	"consentd/internal/broker"
+	"consentd/internal/gather"
 	"consentd/internal/metrics"
 	"consentd/producer"
 	"consentd/schemas"
@@ -53,6 +54,9 @@ type Pipeline struct {
 
 	incoming  chan *intake
 	published chan error
+	rechecks  chan rechecking
+	// gathered are conversations to be checked again, on their way into requests.
+	gathered *gather.Gatherer
 
 	// calls is Run's context: the calls in flight end with it.
 	calls context.Context
@@ -105,6 +109,8 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 		room:      newRoom(),
 		behind:    make(map[broker.TopicPartition]bool),
 		published: make(chan error, 1),
+		rechecks:  make(chan rechecking),
+		gathered:  gather.New("recheck-" + time.Now().UTC().Format(recheckTime)),
 		offsets:   make(map[broker.TopicPartition]*consumer.Offsets),
 		committed: make(map[broker.TopicPartition]broker.Offset),
 		touched:   make(map[broker.TopicPartition]bool),
@@ -146,12 +152,15 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		p.settleEnded()
 		p.publish(ctx)
 		p.observe(now)
-		incoming := p.incoming
+		incoming, rechecks := p.incoming, p.rechecks
+		if !p.idle() {
+			rechecks = nil
+		}
 		if deadline != nil {
 			if p.inFlight == (load{}) && p.sealed == nil {
 				return nil
 			}
-			incoming = nil
+			incoming, rechecks = nil, nil
 		}
 		if due, ok := p.checker.Due(now); ok {
 			timer.Reset(time.Until(due))
@@ -169,6 +178,8 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 		case reply := <-p.checker.Replies():
 			p.settle(reply)
+		case r := <-rechecks:
+			p.recheck(r, now)
 		case err := <-p.published:
 			if err := p.release(err); err != nil {
 				return err
