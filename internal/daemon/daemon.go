@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	cluster := broker.Open(options)
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
-		Msg("consentd is ready to join its group")
+		Msg("ready to join the group")
 	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, health: health, log: log}
 	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
