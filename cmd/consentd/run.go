@@ -28,11 +28,12 @@ Every key of the configuration is also an environment variable; without --config
 				return err
 			}
 			log := logging.New(cfg.Log, cmd.ErrOrStderr())
-			defer log.Close()
 			for _, w := range warnings {
 				log.Logger.Warn().Str("problem", w).Str("hint", "see whether it is meant to be so").Msg("the configuration may not be what was meant")
 			}
-			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log); err != nil {
+			err = daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log)
+			log.Close() // what was counted comes before the last line
+			if err != nil {
 				return err
 			}
 			log.Logger.Info().Msg("stopped: drained and left the group")
