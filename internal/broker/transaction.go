@@ -62,7 +62,7 @@ var errUnknownOutcome = errors.New("the outcome of the transaction is not known"
 // until ctx ends, except where trying again can't help.
 func (t *Transactor) Init(ctx context.Context) error {
 	t.known, t.over = false, nil
-	return t.retry(ctx, "starting an epoch", t.init)
+	return t.retry(ctx, "begin an epoch", t.init)
 }
 
 func (t *Transactor) init(ctx context.Context) error {
@@ -91,7 +91,7 @@ func (t *Transactor) init(ctx context.Context) error {
 // there for read_committed consumers. After an error it may be, when the answer to the commit was lost; the committed offsets
 // tell. It tries until ctx ends, except where trying again can't help: after ErrFenced, ErrGenerationOver and what is Permanent.
 func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPartition]Offset, r *Records) error {
-	return t.retry(ctx, "the transaction", func(ctx context.Context) error {
+	return t.retry(ctx, "publish", func(ctx context.Context) error {
 		if !t.ready {
 			if err := t.init(ctx); err != nil {
 				return err
@@ -328,7 +328,7 @@ func (t *Transactor) retry(ctx context.Context, what string, step func(context.C
 		}
 		return err
 	}, backoff.WithContext(pause, ctx), func(err error, wait time.Duration) {
-		t.log.Warn().Err(err).Dur("wait", wait).Msg(what + " failed, trying again")
+		t.log.Warn().Err(err).Str("step", what).Dur("wait", wait).Str("hint", hintPasses).Msg("the transaction failed, trying again")
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"consentd/config"
 	"consentd/consumer"
 	"consentd/internal/broker"
+	"consentd/internal/logging"
 	"consentd/internal/metrics"
 	"consentd/internal/ops"
 	"consentd/internal/pipeline"
@@ -26,9 +27,10 @@ import (
 // Run is the daemon. It works until ctx ends, then drains, commits, leaves the group and returns nil. An error says what a
 // person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed. version is
 // for the metrics.
-func Run(ctx context.Context, cfg config.Config, version string, reload Reload, log zerolog.Logger) error {
+func Run(ctx context.Context, cfg config.Config, version string, reload Reload, logs *logging.Log) error {
+	log := logs.Logger
 	m, health := metrics.New(version), ops.NewHealth()
-	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), log)
+	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), logs.Level, log)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	cluster := broker.Open(options)
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
-		Msg("consentd is ready to join its group")
+		Msg("ready to join the group")
 	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, health: health, log: log}
 	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
@@ -118,7 +120,8 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 		}
 		d.fencedAt = time.Now()
 	}
-	d.log.Warn().Err(err).Msg("this generation's work was interrupted, joining the group again")
+	d.log.Warn().Err(err).Str("hint", "nothing is lost; if it lasts, look at the brokers").
+		Msg("this generation's work was interrupted, joining the group again")
 	select {
 	case <-time.After(workPause):
 	case <-stop:
@@ -158,7 +161,9 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		statusPartitions[i] = broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home}
 	}
 	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, d.metrics.Restoring, log}, func(key []byte, err error) {
-		log.Error().Err(err).Bytes("key", key).Msg("a status record can't be read: its conversation counts as unknown")
+		log.Error().Err(err).Bytes("key", key).
+			Str("hint", "find out who else writes to the status topic; the next check of the conversation is first_seen").
+			Msg("a status record can't be read: its conversation counts as unknown")
 	})
 	if err != nil {
 		return err
@@ -259,7 +264,7 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 			waiting += max(0, end-positions[tp].At)
 		}
 		if waiting > 0 {
-			d.log.Warn().Str("topic", topic).Int64("records", waiting).
+			d.log.Warn().Str("topic", topic).Int64("records", waiting).Str("hint", "nothing to do; delete the topic when none wait any more").
 				Msg("requests are parked under a delay that is not in retry.delays any more: they are taken up when it is over")
 		}
 	}

@@ -74,7 +74,7 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}{name, template.HTML(body.String())})
 	}
 	if err != nil {
-		p.log.Error().Err(err).Str("page", name).Msg("a page can't be shown")
+		p.log.Error().Err(err).Str("page", name).Str("hint", "report it; docs/ of the source has the pages too").Msg("a page can't be shown")
 		http.Error(w, "this page can't be shown", http.StatusInternalServerError)
 		return
 	}

@@ -125,7 +125,8 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 	for tp, position := range positions {
 		pl.offsets[tp] = &consumer.Offsets{}
 		if err := pl.offsets[tp].Start(position.At, position.Metadata); err != nil {
-			log.Warn().Err(err).Stringer("partition", tp).Msg("what was done beyond the committed offset can't be read: it is done again")
+			log.Warn().Err(err).Stringer("partition", tp).Str("hint", "find out who else commits offsets for this group").
+				Msg("what was done beyond the committed offset can't be read: it is done again")
 		}
 		pl.committed[tp] = position
 	}
@@ -280,6 +281,7 @@ func (p *Pipeline) finish(ctx context.Context) error {
 	}
 	if p.inFlight.items > 0 {
 		p.log.Warn().Err(err).Int("items", p.inFlight.items).Dur("drain_timeout", p.config.DrainTimeout).
+			Str("hint", "nothing is lost; raise consumer.drain_timeout if it happens often").
 			Msg("not all requests in flight were done in time: they will be read again")
 	}
 	return err
