@@ -84,6 +84,23 @@ func TestAlerts_AreValidAndFireWhenTheyShould(t *testing.T) {
 	}
 }
 
+func TestDashboard_AsksWhatPrometheusUnderstands(t *testing.T) {
+	t.Parallel()
+	dashboard := string(readFile(t, "../../deploy/grafana/consentd.json"))
+	rules := "groups:\n- name: panels\n  rules:\n"
+	for i, m := range regexp.MustCompile(`"expr": (".*")`).FindAllStringSubmatch(dashboard, -1) {
+		// JSON's strings are YAML's.
+		rules += fmt.Sprintf("  - {record: panel_%d, expr: %s}\n", i, strings.ReplaceAll(m[1], "$__rate_interval", "5m"))
+	}
+	file := filepath.Join(t.TempDir(), "panels.yml")
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := promtool(t, ".", "check", "rules", "--lint=none", file); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestAlerts_EachHasItsSectionOfTheRunbook(t *testing.T) {
 	t.Parallel()
 	sections := make(map[string]bool)
