@@ -10,7 +10,7 @@ CHAOS_SEEDS    ?= 1
 CHAOS_PARALLEL ?= 1
 CHAOS_SEED     ?=
 
-.PHONY: help build demo test chaos bench fuzz lint cover clean
+.PHONY: help build demo test chaos bench fuzz alerts lint cover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ fuzz: ## every fuzz target for FUZZTIME (60s)
 		echo "=== $$target in $$pkg"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
 	done
+
+alerts: ## check the alert rules and have each of them fire (promtool)
+	cd deploy/prometheus && promtool check rules --lint-fatal alerts.yml && promtool test rules alerts_test.yml
 
 lint: ## golangci-lint, gofumpt and deadcode, at the versions of tools/go.mod
 	$(TOOL) golangci-lint run

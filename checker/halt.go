@@ -29,8 +29,7 @@ type halt struct {
 func (c *Checker) stop(l *lane, e *wechat.Error, now time.Time) {
 	h := &halt{failure: failureOf(e), pause: minProbePause}
 	h.probeAt = now.Add(max(h.pause, e.RetryAfter))
-	event := c.log.Error().Str("corp_id", l.corpID).Str("class", string(e.Class)).Int("errcode", e.Errcode).
-		Str("error", e.Message).Time("probe_at", h.probeAt)
+	event := Why(c.log.Error(), l.corpID, h.failure).Time("probe_at", h.probeAt)
 	if e.AllCorps {
 		h.provider = c.api.Provider(l.corpID)
 	}
@@ -64,8 +63,7 @@ func (c *Checker) probeFailed(l *lane, e *wechat.Error, now time.Time) {
 	h.failure = failureOf(e)
 	h.pause = min(2*h.pause, maxProbePause)
 	h.probeAt = now.Add(max(h.pause, e.RetryAfter))
-	c.log.Warn().Str("corp_id", l.corpID).Str("class", string(e.Class)).Int("errcode", e.Errcode).Str("error", e.Message).
-		Time("probe_at", h.probeAt).Msg("still stopped: the probe failed")
+	Why(c.log.Warn(), l.corpID, h.failure).Time("probe_at", h.probeAt).Msg("still stopped: the probe failed")
 	c.eachHalted(h, func(l *lane) { c.halt(l, h, now) })
 }
 
@@ -73,7 +71,11 @@ func (c *Checker) probeFailed(l *lane, e *wechat.Error, now time.Time) {
 func (c *Checker) resume(l *lane, now time.Time) {
 	h := l.halt
 	delete(c.halts, h.provider)
-	c.log.Info().Str("corp_id", l.corpID).Str("provider", h.provider).Msg("no longer stopped: the probe succeeded")
+	event := c.log.Info().Str("corp_id", l.corpID)
+	if h.provider != "" {
+		event.Str("provider", h.provider)
+	}
+	event.Msg("no longer stopped: the probe succeeded")
 	c.eachHalted(h, func(l *lane) {
 		l.halt = nil
 		c.schedule(l, now)

@@ -54,11 +54,11 @@ func (l *lane) recover(now time.Time) {
 }
 
 // apiFailed notes that the API could not be reached, or was busy.
-func (c *Checker) apiFailed(now time.Time, probe bool) {
+func (c *Checker) apiFailed(r *Reply, now time.Time) {
 	o := &c.outage
 	o.failures++
 	switch {
-	case o.down && probe:
+	case o.down && r.probesOutage:
 		o.probing = false
 		o.probeAt = now.Add(o.pause)
 		o.pause = min(2*o.pause, maxOutagePause)
@@ -67,6 +67,8 @@ func (c *Checker) apiFailed(now time.Time, probe bool) {
 		o.pause = minOutagePause
 		o.probeAt = now.Add(o.pause)
 		c.log.Error().Int("failed_calls", o.failures).Dur("no_answer_for", now.Sub(o.answered)).
+			Str("class", string(r.err.Class)).Str("error", r.err.Message).
+			Str("hint", "look at the network, the proxy, and WeCom: it goes on by itself when one call is answered").
 			Msg("the API is down for all corps: nothing more is taken up than is in flight, and it is tried until it answers")
 		for k := range c.starving {
 			for _, l := range c.starving[k] {

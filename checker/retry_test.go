@@ -3,6 +3,7 @@ package checker_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,13 +108,14 @@ func TestChecker_WhatDoesNotPassIsNotTriedAgain(t *testing.T) {
 		err     error
 		class   schemas.Class
 		errcode int
+		says    string // in the log; empty: nothing, it is the sender's matter
 	}{
-		{"not found", &wechat.Error{Class: schemas.NotFound, Errcode: 301061, Message: "no such customer"}, schemas.NotFound, 301061},
-		{"out of scope", &wechat.Error{Class: schemas.OutOfScope, Errcode: 50002, Message: "not in scope"}, schemas.OutOfScope, 50002},
-		{"rejected", &wechat.Error{Class: schemas.Rejected, Errcode: 41001, Message: "no token sent"}, schemas.Rejected, 41001},
-		{"unknown corp", &wechat.Error{Class: schemas.UnknownCorp, Message: "add it to corps"}, schemas.UnknownCorp, 0},
-		{"corp stopped", &wechat.Error{Class: schemas.CorpStopped, Errcode: 40001, Message: "wrong secret", RetryAfter: time.Minute}, schemas.CorpStopped, 40001},
-		{"rate limited for longer than a call is tried", &wechat.Error{Class: schemas.RateLimited, Errcode: 45009, Message: "too many", RetryAfter: time.Minute}, schemas.RateLimited, 45009},
+		{"not found", &wechat.Error{Class: schemas.NotFound, Errcode: 301061, Message: "no such customer"}, schemas.NotFound, 301061, ""},
+		{"out of scope", &wechat.Error{Class: schemas.OutOfScope, Errcode: 50002, Message: "not in scope"}, schemas.OutOfScope, 50002, ""},
+		{"rejected", &wechat.Error{Class: schemas.Rejected, Errcode: 41001, Message: "no token sent"}, schemas.Rejected, 41001, "a call is refused for good"},
+		{"unknown corp", &wechat.Error{Class: schemas.UnknownCorp, Message: "add it to corps"}, schemas.UnknownCorp, 0, "a call is refused for good"},
+		{"corp stopped", &wechat.Error{Class: schemas.CorpStopped, Errcode: 40001, Message: "wrong secret", RetryAfter: time.Minute}, schemas.CorpStopped, 40001, "the corp is stopped"},
+		{"rate limited for longer than a call is tried", &wechat.Error{Class: schemas.RateLimited, Errcode: 45009, Message: "too many", RetryAfter: time.Minute}, schemas.RateLimited, 45009, "the corp's calls fail"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,8 +126,32 @@ func TestChecker_WhatDoesNotPassIsNotTriedAgain(t *testing.T) {
 					d.expectFailure(t, w, tc.class, tc.errcode, 1)
 				}
 				seen.expect(t, call{})
+				d.expectLine(t, tc.says, tc.class, tc.errcode)
 			})
 		})
+	}
+}
+
+// expectLine wants one line in the log, which says this of ww1's failure; says empty: none.
+func (d *desk) expectLine(t *testing.T, says string, class schemas.Class, errcode int) {
+	t.Helper()
+	if says == "" {
+		if d.log.Len() > 0 {
+			t.Errorf("want nothing in the log:\n%s", d.log)
+		}
+		return
+	}
+	want := []string{says, `"corp_id":"ww1"`, `"class":"` + string(class) + `"`, `"error":"`, `"hint":"` + wechat.Hint(class, errcode) + `"`}
+	if errcode != 0 {
+		want = append(want, fmt.Sprintf(`"errcode":%d,`, errcode))
+	}
+	for _, w := range want {
+		if !strings.Contains(d.log.String(), w) {
+			t.Errorf("no %s in the log:\n%s", w, d.log)
+		}
+	}
+	if n := strings.Count(d.log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines in the log, want 1:\n%s", n, d.log)
 	}
 }
 
@@ -139,6 +165,7 @@ func TestChecker_AnUnknownErrcodeIsRejectedAfterThreeTries(t *testing.T) {
 		for _, w := range waiters {
 			d.expectFailure(t, w, schemas.Rejected, 99999, 3)
 		}
+		d.expectLine(t, "a call is refused for good", schemas.Rejected, 99999)
 		if n := len(seen.seen()); n != 3 {
 			t.Errorf("%d tries, want 3", n)
 		}

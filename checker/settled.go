@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
 
 	"consentd/schemas"
 	"consentd/wechat"
@@ -22,7 +23,7 @@ func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time) {
 	if r.err == nil || r.err.Class != schemas.Transient || r.err.Unknown {
 		c.apiAnswered(now)
 	} else {
-		c.apiFailed(now, r.probesOutage)
+		c.apiFailed(r, now)
 	}
 	if !c.outage.down {
 		for _, q := range r.batch.questions {
@@ -83,12 +84,14 @@ func (c *Checker) refused(r *Reply) {
 	questions := r.batch.questions
 	half := len(questions) / 2
 	if !r.err.PerItem || half == 0 {
-		c.endAll(questions, failureOf(r.err), r.At)
+		f := failureOf(r.err)
+		c.reportLost(r.lane, f)
+		c.endAll(questions, f, r.At)
 		return
 	}
 	if r.err.TooManyPairs && half < c.policy.size {
 		c.policy.size = half
-		c.log.Error().Int("pairs", len(questions)).Int("batch_size", half).
+		Why(c.log.Error(), r.lane.corpID, failureOf(r.err)).Int("pairs", len(questions)).Int("batch_size", half).
 			Msg("the API takes fewer pairs in a call than batch.size: going on with smaller batches, set batch.size to what it takes")
 	}
 	queue := &r.lane.queues[r.kind]
@@ -134,7 +137,7 @@ func (c *Checker) failed(r *Reply, now time.Time) {
 	case e.Class == schemas.RateLimited && l.concurrency > 1 && r.concurrency == l.concurrency:
 		l.concurrency = max(1, l.concurrency/2)
 		l.calm = 0
-		c.log.Warn().Str("corp_id", l.corpID).Int("errcode", e.Errcode).Int("concurrency", l.concurrency).
+		Why(c.log.Warn(), l.corpID, f).Int("concurrency", l.concurrency).
 			Msg("too many calls at once: going on with fewer, more again step by step")
 	}
 	if b.began.IsZero() {
@@ -146,6 +149,7 @@ func (c *Checker) failed(r *Reply, now time.Time) {
 		b.notBefore = now
 	case e.Unknown && (b.unknown == unknownErrcodeTries || elapsed >= c.retry.MaxElapsed):
 		f.Class = schemas.Rejected
+		c.reportLost(l, f)
 		c.endAll(b.questions, f, r.At)
 		return
 	case elapsed >= c.retry.MaxElapsed, e.Class != schemas.Transient && elapsed+wait > c.retry.MaxElapsed:
@@ -192,8 +196,24 @@ func (c *Checker) report(l *lane, f *schemas.Failure) {
 		return
 	}
 	l.reported = true
-	c.log.Warn().Str("corp_id", l.corpID).Str("class", string(f.Class)).Int("errcode", f.Errcode).Str("error", f.Message).
-		Msg("the corp's calls fail: its requests are parked until they work again")
+	Why(c.log.Warn(), l.corpID, f).Msg("the corp's calls fail: its requests are parked until they work again")
+}
+
+// reportLost says that what a call asked for fails for good when that is not the doing of those who asked: the configuration
+// or the program is wrong, and more will fail alike.
+func (c *Checker) reportLost(l *lane, f *schemas.Failure) {
+	if f.Class == schemas.Rejected || f.Class == schemas.UnknownCorp {
+		Why(c.log.Warn(), l.corpID, f).Msg("a call is refused for good: what it asked for fails")
+	}
+}
+
+// Why adds to a line whose failure it is, why, and what a person can do.
+func Why(line *zerolog.Event, corpID string, f *schemas.Failure) *zerolog.Event {
+	line.Str("corp_id", corpID).Str("class", string(f.Class))
+	if f.Errcode != 0 {
+		line.Int("errcode", f.Errcode)
+	}
+	return line.Str("error", f.Message).Str("hint", wechat.Hint(f.Class, f.Errcode))
 }
 
 func failureOf(e *wechat.Error) *schemas.Failure {

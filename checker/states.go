@@ -37,6 +37,16 @@ func (c *Checker) States(now time.Time) (lanes []LaneState, outage bool) {
 	return lanes, c.outage.down
 }
 
+// Starving returns how many lanes stand in line for a call of the budget that all share, one that waits for both kinds of
+// calls twice.
+func (c *Checker) Starving() int {
+	n := 0
+	for k := range c.starving {
+		n += len(c.starving[k])
+	}
+	return n
+}
+
 func (l *lane) state(now time.Time) LaneState {
 	s := LaneState{CorpID: l.corpID}
 	paused := l.pausedAt(now)

@@ -73,7 +73,9 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 			return nil
 		case err != nil:
 			// The library tries again by itself, after joinBackoff.
-			log.Warn().Err(err).Str("group", cfg.Group).Msg("joining the group was interrupted, trying again")
+			log.Warn().Err(err).Str("group", cfg.Group).
+				Str("hint", "normal for a moment after a broker's start; if it lasts, look at the brokers, and whether this user may use the group").
+				Msg("joining the group was interrupted, trying again")
 			continue
 		}
 		g := &Generation{
@@ -137,7 +139,7 @@ func (g *Generation) watch(ctx context.Context) {
 		for topic, assigned := range g.assigned {
 			n, err := g.cluster.PartitionCount(ctx, topic)
 			if err == nil && int(n) > assigned {
-				g.log.Warn().Str("topic", topic).Int("assigned", assigned).Int32("partitions", n).
+				g.log.Info().Str("topic", topic).Int("assigned", assigned).Int32("partitions", n).
 					Msg("the topic has new partitions: the group shares them out")
 				g.revoke()
 				return
@@ -175,6 +177,8 @@ func (g *Generation) Fetch(ctx context.Context, positions map[broker.TopicPartit
 	}, in.Take)
 }
 
+const remade = "nothing to do if the topic was made anew; else find out who deletes its records"
+
 // errOutOfRange is reported, never returned: reading goes on.
 var errOutOfRange = errors.New("offset out of range")
 
@@ -194,13 +198,15 @@ func (g *Generation) outOfRange(ctx context.Context, tp broker.TopicPartition, p
 		Int64("log_start", start[tp]).Int64("log_end", end[tp])
 	switch {
 	case position < start[tp]:
-		event.Int64("lost", start[tp]-position).Msg("records were deleted before they were read: going on at the log's start")
+		event.Int64("lost", start[tp]-position).Str("hint", "make the topic's retention longer than the daemon may be away, and have what was lost asked again").
+			Msg("records were deleted before they were read: going on at the log's start")
 		return start[tp], nil
 	case position > end[tp] && tp.Topic == g.config.Requests && g.config.Start == StartLatest:
-		event.Msg("the log ends before the committed offset: going on at its end (consumer.start: latest)")
+		event.Str("hint", remade+", and what stands in it now is asked again if it matters").
+			Msg("the log ends before the committed offset: going on at its end (consumer.start: latest)")
 		return 0, g.startOver(ctx, tp, end[tp])
 	case position > end[tp]:
-		event.Msg("the log ends before the committed offset: going on at its start")
+		event.Str("hint", remade).Msg("the log ends before the committed offset: going on at its start")
 		return 0, g.startOver(ctx, tp, start[tp])
 	}
 	return position, nil // a follower that lags behind: ask again

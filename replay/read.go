@@ -131,6 +131,7 @@ func (r *reading) outOfRange(ctx context.Context, tp broker.TopicPartition, posi
 	next := min(start, end)
 	r.lost += next - position
 	r.log.Warn().Stringer("partition", tp).Int64("position", position).Int64("log_start", start).
+		Str("hint", "retention deleted what was to be replayed: it is left out").
 		Msg("records were deleted before they were read: going on at the log's start")
 	if err := r.take(ctx, tp, nil, next); err != nil {
 		return 0, err

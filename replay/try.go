@@ -30,9 +30,10 @@ func try(ctx context.Context, c Config, ask func(context.Context) error) error {
 		}
 		return err
 	}
+	unreachable := broker.Unreachable(c.Cluster.Brokers, c.Log)
 	notify := func(err error, wait time.Duration) {
 		if !errors.Is(err, kafka.UnstableOffsetCommit) { // which is over in a moment
-			c.Log.Warn().Err(err).Dur("wait", wait).Strs("brokers", c.Cluster.Brokers).Msg("the cluster can't be reached, trying again")
+			unreachable(err, wait)
 		}
 	}
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(5*time.Second),

@@ -61,6 +61,14 @@ func NewTable() *Table {
 // Len returns how many conversations are known, without the staged ones.
 func (t *Table) Len() int { return len(t.places) + len(t.rooms) }
 
+// Count returns how many conversations of a kind are known, without the staged ones.
+func (t *Table) Count(kind schemas.Kind) int {
+	if kind == schemas.Room {
+		return len(t.rooms)
+	}
+	return len(t.places)
+}
+
 // Get returns what is known of a conversation, staged or not.
 func (t *Table) Get(kind schemas.Kind, h schemas.Hash) (Entry, bool) {
 	for i := len(t.staged) - 1; i >= 0; i-- {

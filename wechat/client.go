@@ -41,6 +41,7 @@ type PairConsent struct {
 type Client struct {
 	exchange *exchange
 	open     []byte // a single call's body up to its first pair
+	observer TokenObserver
 
 	corps    atomic.Pointer[tokensByCorp]
 	setCorps sync.Mutex // held while corps is replaced
@@ -54,7 +55,7 @@ func New(cfg Config, corps []Corp, httpClient *http.Client) (*Client, error) {
 	if httpClient == nil {
 		httpClient = NewHTTPClient()
 	}
-	c := &Client{exchange: newExchange(cfg, httpClient)}
+	c := &Client{exchange: newExchange(cfg, httpClient), observer: cfg.Tokens}
 	c.corps.Store(&tokensByCorp{})
 	c.open, err = jsontext.AppendQuote([]byte("{"), cfg.ItemField)
 	if err != nil {

@@ -26,6 +26,8 @@ type Config struct {
 	ItemField string
 	// Timeout bounds each HTTP exchange, from connecting to the last byte of the reply; 0: DefaultTimeout.
 	Timeout time.Duration
+	// Tokens is told of every fetch of a token; nil: nobody is. It must be comparable, as a pointer is.
+	Tokens TokenObserver
 }
 
 // withDefaults fills in what is empty and tells what is wrong with the rest.

@@ -39,6 +39,7 @@ func (c *Client) SetCorps(corps []Corp) error {
 			next[corp.ID] = old[corp.ID]
 		default:
 			next[corp.ID] = newTokenCache(corp.Source)
+			next[corp.ID].observer = c.observer
 		}
 	}
 	if err := errors.Join(problems...); err != nil {

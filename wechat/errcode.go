@@ -141,3 +141,27 @@ func allCorps(e errcode) errcode {
 	e.allCorps = true
 	return e
 }
+
+// Hint returns what an operator is to do about a failure, in a few words: of its errcode, or else of its class.
+func Hint(class schemas.Class, code int) string {
+	if e, known := errcodes[code]; known {
+		return e.hint
+	}
+	switch {
+	case code != 0:
+		return unknownErrcode.hint
+	case class == schemas.Transient:
+		return "nothing at first; if it lasts, look at the network, the proxy, and WeCom"
+	case class == schemas.RateLimited:
+		return "lower the calls a minute, or find who else calls from this IP or for this corp"
+	case class == schemas.Token:
+		return "look at the source of the corp's token: its file or service, and who else fetches tokens of this corp"
+	case class == schemas.Rejected:
+		return "check wechat.base_url, wechat.item_field and the proxy"
+	case class == schemas.UnknownCorp:
+		return "add the corp to corps, or correct the sender's corp_id"
+	case class == schemas.Expired:
+		return "mend what held it up, then replay the dead letters"
+	}
+	return "see the class in docs/errors.md"
+}

@@ -89,6 +89,23 @@ func TestErrcodes_TextsAreForPeople(t *testing.T) {
 	}
 }
 
+func TestHint_IsThereForEveryFailure(t *testing.T) {
+	t.Parallel()
+	for code, c := range errcodes {
+		if got := Hint(c.class, code); got != c.hint {
+			t.Errorf("%d: %q, want %q", code, got, c.hint)
+		}
+	}
+	if got := Hint(schemas.Transient, 99999); got != unknownErrcode.hint {
+		t.Errorf("of an unknown errcode: %q, want %q", got, unknownErrcode.hint)
+	}
+	for _, class := range schemas.Classes() {
+		if got := Hint(class, 0); got == "" || got == unknownErrcode.hint {
+			t.Errorf("%s without an errcode: %q", class, got)
+		}
+	}
+}
+
 const errorsPage = "../docs/errors.md"
 
 func readErrorsPage(t *testing.T, row *regexp.Regexp) [][]string {

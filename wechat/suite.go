@@ -38,12 +38,14 @@ func NewSuite(cfg Config, suiteID, secret, ticketFile string, httpClient *http.C
 		httpClient = NewHTTPClient()
 	}
 	x := newExchange(cfg, httpClient)
-	return &Suite{
+	s := &Suite{
 		origin: origin("suite " + suiteID), exchange: x,
 		tokens: newTokenCache(&suiteTokens{
 			exchange: x, id: suiteID, secret: secret, tickets: wordFile{path: ticketFile, what: "suite_ticket"},
 		}),
 	}
+	s.tokens.observer = cfg.Tokens
+	return s
 }
 
 // Source fetches the tokens of a corp that authorised the suite, by its permanent code.

@@ -124,6 +124,7 @@ type suiteTest struct {
 	provider   *provider
 	ticketFile string
 	corps      int
+	fetches    fetchCounts
 }
 
 func setupSuite(t *testing.T, corps int) *suiteTest {
@@ -134,12 +135,13 @@ func setupSuite(t *testing.T, corps int) *suiteTest {
 	}
 	writeFile(t, s.ticketFile, canaryTicket+"\n")
 	httpClient := inProcess(s.provider.ServeHTTP)
-	s.suite = NewSuite(Config{}, "s1", canarySecret, s.ticketFile, httpClient)
+	cfg := Config{Tokens: &s.fetches}
+	s.suite = NewSuite(cfg, "s1", canarySecret, s.ticketFile, httpClient)
 	list := make([]Corp, corps)
 	for i := range list {
 		list[i] = Corp{s.id(i), s.suite.Source(s.id(i), canaryCode)}
 	}
-	c, err := New(Config{}, list, httpClient)
+	c, err := New(cfg, list, httpClient)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,9 @@ const (
 // tokenCache holds a token, of a corp or of a suite, and lets one of all who need another fetch it. It is safe for
 // concurrent use.
 type tokenCache struct {
-	source  TokenSource
-	fetches *rate.Limiter
+	source   TokenSource
+	fetches  *rate.Limiter
+	observer TokenObserver // nil: nobody is told
 
 	mu      sync.Mutex
 	current *grant  // nil: none
@@ -131,6 +132,7 @@ func (t *tokenCache) begin(now time.Time) (*flight, error) {
 // fetch asks the source, stores what it says and ends the flight.
 func (t *tokenCache) fetch(ctx context.Context, f *flight) {
 	g, err := t.ask(ctx)
+	t.observed(err)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()

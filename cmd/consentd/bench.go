@@ -15,6 +15,7 @@ import (
 	"consentd/config"
 	"consentd/internal/bench"
 	"consentd/internal/daemon"
+	"consentd/internal/logging"
 )
 
 func benchCommand() *cobra.Command {
@@ -80,7 +81,9 @@ func benchPartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), newLogger(cfg.Log, cmd.ErrOrStderr())); err != nil {
+			log := logging.New(cfg.Log, cmd.ErrOrStderr())
+			defer log.Close()
+			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log); err != nil {
 				return err
 			}
 			return bench.PrintUsage(cmd.OutOrStdout(), 0)

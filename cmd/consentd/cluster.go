@@ -13,6 +13,7 @@ import (
 	"consentd/config"
 	"consentd/internal/broker"
 	"consentd/internal/daemon"
+	"consentd/internal/logging"
 	"consentd/internal/lookup"
 	"consentd/replay"
 )
@@ -22,10 +23,10 @@ type session struct {
 	config  config.Config
 	cluster *broker.Cluster
 	log     zerolog.Logger
+	close   func()
 }
 
-// open loads the configuration and returns when the cluster answers. The caller closes the cluster. Only warnings are logged:
-// the output is what counts.
+// open loads the configuration and returns when the cluster answers. The caller closes the session.
 func open(cmd *cobra.Command, path string) (*session, error) {
 	cfg, warnings, err := config.Load(path, os.Environ())
 	if err != nil {
@@ -38,13 +39,22 @@ func open(cmd *cobra.Command, path string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{config: cfg, cluster: broker.Open(options)}
-	s.log = newLogger(config.Log{Level: zerolog.LevelWarnValue, Format: "console"}, cmd.ErrOrStderr())
-	if err := s.cluster.Await(cmd.Context(), s.log); err != nil {
+	log := newLog(cmd)
+	s := &session{config: cfg, cluster: broker.Open(options), log: log.Logger}
+	s.close = func() {
 		s.cluster.Close()
+		log.Close()
+	}
+	if err := s.cluster.Await(cmd.Context(), s.log); err != nil {
+		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// newLog is the log of a command. Only warnings are logged: the output is what counts. The caller closes it.
+func newLog(cmd *cobra.Command) *logging.Log {
+	return logging.New(config.Log{Level: zerolog.LevelWarnValue, Format: "console"}, cmd.ErrOrStderr())
 }
 
 // statusTopic is where the last known status of conversations is.

@@ -8,6 +8,7 @@ import (
 
 	"consentd/config"
 	"consentd/internal/dev"
+	"consentd/internal/logging"
 )
 
 func devCommand() *cobra.Command {
@@ -31,7 +32,8 @@ is asked for again; it ends with a summary, and with exit code 1 when that does 
 			if o.Rounds > 0 {
 				level = zerolog.LevelWarnValue
 			}
-			log := newLogger(config.Log{Level: level, Format: "console"}, cmd.ErrOrStderr())
+			log := logging.New(config.Log{Level: level, Format: "console"}, cmd.ErrOrStderr())
+			defer log.Close()
 			return dev.Run(cmd.Context(), o, cmd.OutOrStdout(), progressTo(cmd.ErrOrStderr()), log)
 		},
 	}

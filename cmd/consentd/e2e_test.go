@@ -627,6 +627,9 @@ func TestRun_SaysInOneLineWhatIsWrongAndExits(t *testing.T) {
 			if len(lines) != 1 || !strings.Contains(lines[0], c.want) {
 				t.Errorf("want one line that says %q, got:\n%s", c.want, p.log.Bytes())
 			}
+			if n := strings.Count(string(p.log.Bytes()), "can't be reached"); n > 3 {
+				t.Errorf("%d lines say that the cluster can't be reached, want the first, one after 10 s and one at the end:\n%s", n, p.log.Bytes())
+			}
 		})
 	}
 	t.Cleanup(func() {

@@ -85,7 +85,7 @@ func (f *forgetFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer s.cluster.Close()
+	defer s.close()
 	f.filter.Corps = []string{f.corp}
 	selection := bulk.Selection{Filter: f.filter}
 	survey, err := bulk.Look(cmd.Context(), s.statusTopic(), selection)

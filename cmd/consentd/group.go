@@ -34,7 +34,7 @@ markers of transactions count among them. Parked requests wait on purpose: lag i
 			if err != nil {
 				return err
 			}
-			defer s.cluster.Close()
+			defer s.close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), groupTimeout)
 			defer cancel()
 			topics := []string{s.config.Topics.Requests, s.config.Topics.Forward}

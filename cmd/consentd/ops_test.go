@@ -28,7 +28,12 @@ func (p *process) opsAddress() string {
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	return ask(t, http.MethodGet, url, "")
+}
+
+func ask(t *testing.T, method, url, text string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +67,7 @@ func TestOps_SaysWhetherTheDaemonIsReadyAndWhatItDid(t *testing.T) {
 		`consentd_items_total{outcome="checked",source="api"} 200`,
 		`consentd_requests_total{fate="asked"} 20`,
 		`consentd_homes 5`,
-		`consentd_lag_records{partition="0",topic="` + w.topics.requests + `"}`,
+		`consentd_lag_records{partition="0",role="requests",topic="` + w.topics.requests + `"}`,
 		`consentd_api_call_pairs_count`,
 	} {
 		if !strings.Contains(metrics, want) {
@@ -99,5 +104,34 @@ func TestOps_AnAddressInUseIsAClearError(t *testing.T) {
 	d := w.start()
 	if code := d.wait(); code != exitFailed || !strings.Contains(string(d.log.Bytes()), "ops.listen: listen tcp") {
 		t.Errorf("exit code %d, want 1 and a line that names ops.listen:\n%s", code, d.log.Bytes())
+	}
+}
+
+func TestOps_TheLogLevelChangesWhileTheDaemonRuns(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	d := w.start()
+	url := d.opsAddress() + "/log/level"
+	for _, c := range []struct {
+		method, body string
+		status       int
+		answer       string
+	}{
+		{http.MethodGet, "", http.StatusOK, "info\n"},
+		{http.MethodPut, "debug", http.StatusOK, "debug\n"},
+		{http.MethodPut, "loud", http.StatusBadRequest, "unknown level \"loud\": want one of debug, info, warn, error\n"},
+		{http.MethodGet, "", http.StatusOK, "debug\n"},
+		{http.MethodPost, "info", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodPut, "error", http.StatusOK, "error\n"},
+	} {
+		if status, answer := ask(t, c.method, url, c.body); status != c.status || answer != c.answer {
+			t.Errorf("%s %q: %d %q, want %d %q", c.method, c.body, status, answer, c.status, c.answer)
+		}
+	}
+	d.awaitLog("the log level was changed", `"from":"info"`, `"to":"debug"`)
+	d.awaitLog("the log level was changed", `"from":"debug"`, `"to":"error"`)
+	d.stop()
+	if strings.Contains(string(d.log.Bytes()), "stopped: drained") {
+		t.Errorf("an info at level error:\n%s", d.log.Bytes())
 	}
 }

@@ -103,6 +103,7 @@ func TestParking_WhatIsNeverAnsweredExpires(t *testing.T) {
 	d := w.start()
 	events := w.await(2)
 	d.stop()
+	d.awaitLog("a request expired", `"corp_id":"ww1"`, `"class":"expired"`, `"errcode":45033`, `"items":2`, `"hint":"`)
 	for _, e := range events {
 		if e.Error.Class != "expired" || e.Error.Errcode != 45033 || !strings.Contains(e.Error.Message, "rate_limited") {
 			t.Errorf("event %+v: want class expired, and the last failure", e)

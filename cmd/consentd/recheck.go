@@ -85,7 +85,7 @@ func (f *recheckFlags) run(cmd *cobra.Command, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer s.cluster.Close()
+	defer s.close()
 	if refresh := s.config.Status.Refresh; f.olderThan < refresh {
 		cmd.PrintErrf("note: the status topic's checked_at may be %s behind (status.refresh): some of these were checked later than --older-than says\n", refresh)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"consentd/config"
@@ -103,6 +102,9 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	log := newLog(cmd)
+	defer log.Close()
+	c.Log = log.Logger
 	progress := newProgress(cmd.ErrOrStderr())
 	c.Progress = func(step replay.Step, done, total int64) { progress.report(string(step), done, total) }
 	r, err := f.open(cmd, c)
@@ -224,7 +226,6 @@ func (f *replayFlags) config(cmd *cobra.Command) (replay.Config, error) {
 	return replay.Config{
 		Cluster: cluster, Topics: topics,
 		ExactlyOnce: cfg.Delivery == "exactly_once", TransactionTimeout: cfg.Producer.TransactionTimeout,
-		Log: newLogger(config.Log{Level: zerolog.LevelWarnValue, Format: "console"}, cmd.ErrOrStderr()),
 	}, nil
 }
 

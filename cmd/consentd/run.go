@@ -2,15 +2,13 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
-	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"consentd/config"
 	"consentd/internal/daemon"
+	"consentd/internal/logging"
 )
 
 func runCommand() *cobra.Command {
@@ -29,14 +27,16 @@ Every key of the configuration is also an environment variable; without --config
 			if err != nil {
 				return err
 			}
-			log := newLogger(cfg.Log, cmd.ErrOrStderr())
+			log := logging.New(cfg.Log, cmd.ErrOrStderr())
 			for _, w := range warnings {
-				log.Warn().Msg(w)
+				log.Logger.Warn().Str("problem", w).Str("hint", "see whether it is meant to be so").Msg("the configuration may not be what was meant")
 			}
-			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log); err != nil {
+			err = daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log)
+			log.Close() // what was counted comes before the last line
+			if err != nil {
 				return err
 			}
-			log.Info().Msg("stopped: drained and left the group")
+			log.Logger.Info().Msg("stopped: drained and left the group")
 			return nil
 		},
 	}
@@ -57,16 +57,4 @@ func configFlag(cmd *cobra.Command, path *string) {
 	if err := cmd.MarkFlagFilename("config", "yaml", "yml"); err != nil {
 		panic(fmt.Sprintf("a flag that was just defined: %v", err))
 	}
-}
-
-// newLogger writes as the configuration says, to stderr.
-func newLogger(cfg config.Log, stderr io.Writer) zerolog.Logger {
-	if cfg.Format == "console" {
-		stderr = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly}
-	}
-	level, err := zerolog.ParseLevel(cfg.Level)
-	if err != nil {
-		level = zerolog.InfoLevel // config.Load refuses other words
-	}
-	return zerolog.New(stderr).Level(level).With().Timestamp().Logger()
 }

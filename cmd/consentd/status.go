@@ -91,7 +91,7 @@ func (f *statusFlags) export(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer s.cluster.Close()
+	defer s.close()
 	return s.statusTopic().Each(cmd.Context(), f.filter, func(e *lookup.Entry) error { return printEntry(cmd.OutOrStdout(), e) })
 }
 
@@ -107,7 +107,7 @@ func (f *statusFlags) lookUp(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer s.cluster.Close()
+	defer s.close()
 	e, err := s.statusTopic().One(cmd.Context(), c)
 	switch {
 	case err != nil:

@@ -107,7 +107,7 @@ func runSubmit(cmd *cobra.Command, f *submitFlags) error {
 	if err != nil {
 		return err
 	}
-	defer s.cluster.Close()
+	defer s.close()
 	return f.publish(cmd, s, plan)
 }
 

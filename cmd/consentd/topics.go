@@ -44,7 +44,7 @@ matters and what to do, and changes nothing. The exit code is 1 when something i
 			if err != nil {
 				return err
 			}
-			defer s.cluster.Close()
+			defer s.close()
 			summaries, found, err := topics.Check(cmd.Context(), s.cluster, s.config)
 			if err != nil {
 				return err
@@ -152,7 +152,7 @@ later. --dry-run shows what would be created, as far as the brokers would allow 
 			if err != nil {
 				return err
 			}
-			defer s.cluster.Close()
+			defer s.close()
 			made, err := createTopics(cmd, s, partitions, o)
 			if err != nil {
 				return err

@@ -46,7 +46,7 @@ It joins no group and commits nothing. --json prints each event as it was publis
 		if err != nil {
 			return err
 		}
-		defer s.cluster.Close()
+		defer s.close()
 		o.Since = since.Time
 		o.Topics = resultTopics(s)
 		err = watch.Run(cmd.Context(), s.cluster, o, s.log, eventPrinter(cmd.OutOrStdout(), asJSON))

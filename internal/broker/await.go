@@ -27,12 +27,18 @@ func (c *Cluster) Await(ctx context.Context, log zerolog.Logger) error {
 		}
 		return err
 	}
-	notify := func(err error, wait time.Duration) {
-		log.Warn().Err(err).Dur("wait", wait).Strs("brokers", c.brokers).Msg("the cluster can't be reached, trying again")
-	}
 	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(awaitFor))
-	if err := backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), notify); err != nil {
+	if err := backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), Unreachable(c.brokers, log)); err != nil {
 		return fmt.Errorf("kafka.brokers %s: no use of the cluster within %s: %w", strings.Join(c.brokers, ","), awaitFor, err)
 	}
 	return nil
+}
+
+// Unreachable returns what logs that the cluster did not answer, and in what time it is asked again.
+func Unreachable(brokers []string, log zerolog.Logger) backoff.Notify {
+	return func(err error, wait time.Duration) {
+		log.Warn().Err(err).Dur("wait", wait).Strs("brokers", brokers).
+			Str("hint", "check kafka.brokers, kafka.tls, kafka.sasl and the network; consentd doctor tells which it is").
+			Msg("the cluster can't be reached, trying again")
+	}
 }

@@ -79,7 +79,7 @@ func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o Fe
 		if time.Since(began) > 2*metadataTTL {
 			pause.Reset()
 		}
-		o.Log.Warn().Err(err).Msg("fetching is interrupted, trying again")
+		o.Log.Warn().Err(err).Str("hint", hintPasses).Msg("fetching is interrupted, trying again")
 		if errors.Is(err, errStuck) {
 			c.transport.CloseIdleConnections() // whatever is wrong there, new ones may not have it
 		}
@@ -101,12 +101,14 @@ type fetch struct {
 // position is where a partition is read.
 type position struct {
 	offset int64
-	// stuck is since when there is more to read than is handed out; zero: there is not. warned: it was logged.
-	stuck  time.Time
-	warned bool
+	// stuck is since when there is more to read than is handed out; zero: there is not.
+	stuck time.Time
 }
 
 var errStuck = errors.New("the broker hands out no records")
+
+// hintPasses is the hint of what ends without a person.
+const hintPasses = "it goes on by itself; if it lasts, look at the brokers"
 
 // stuckTimeout is how long a partition may stand still although there is more to read.
 const stuckTimeout = 30 * time.Second
@@ -126,15 +128,15 @@ func (p *position) watch(tp TopicPartition, highWatermark, lastStable int64, log
 	case lastStable > p.offset:
 		p.moved()
 		return fmt.Errorf("%s from offset %d on: %w for %s, though there are up to %d", tp, p.offset, errStuck, stuckTimeout, lastStable)
-	case !p.warned:
-		p.warned = true
-		log.Warn().Stringer("partition", tp).Int64("position", p.offset).Int64("records", highWatermark-p.offset).Dur("since", time.Since(p.stuck)).
+	default:
+		log.Warn().Stringer("partition", tp).Int64("position", p.offset).Int64("records", highWatermark-p.offset).Dur("open_for", time.Since(p.stuck)).
+			Str("hint", "find the producer that crashed or hangs: the brokers end its transaction after its transaction.timeout.ms; one that never ends: kafka-transactions.sh abort").
 			Msg("a transaction of another producer has been open for long: what is behind it waits")
 	}
 	return nil
 }
 
-func (p *position) moved() { p.stuck, p.warned = time.Time{}, false }
+func (p *position) moved() { p.stuck = time.Time{} }
 
 // ErrLogReplaced says that a partition has another log than before, so that what is known of its offsets is void.
 var ErrLogReplaced = errors.New("a partition's log was replaced")

@@ -11,6 +11,9 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"consentd/config"
+	"consentd/internal/logging"
 )
 
 // standing answers fetches of a partition that does not move, for a time, and returns the error that ends it.
@@ -42,15 +45,18 @@ func TestFetch_ABrokerThatAnswersAndDoesNotGetOnIsNoticed(t *testing.T) {
 	})
 }
 
-func TestFetch_AnUpstreamTransactionThatStaysOpenIsNamedOnce(t *testing.T) {
+func TestFetch_AnUpstreamTransactionThatStaysOpenIsNamedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		if err := standing(9, 5, time.Hour, zerolog.New(&log)); err != nil {
+		var out bytes.Buffer
+		log := logging.New(config.Log{}, &out)
+		if err := standing(9, 5, time.Hour, log.Logger); err != nil {
 			t.Errorf("got %v", err)
 		}
-		if n := strings.Count(log.String(), "has been open for long"); n != 1 {
-			t.Errorf("%d lines, want 1: %s", n, &log)
+		log.Close()
+		// Once after the timeout; then after 10 s, a minute, five times ten minutes, and at the end.
+		if n := strings.Count(out.String(), "has been open for long"); n != 9 {
+			t.Errorf("%d lines, want 9: %s", n, &out)
 		}
 	})
 }

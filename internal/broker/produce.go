@@ -207,7 +207,7 @@ func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) e
 		if wait == backoff.Stop {
 			return fmt.Errorf("%w (last tried: %w)", context.Cause(ctx), err)
 		}
-		log.Warn().Err(err).Dur("wait", wait).Msg("producing is interrupted, trying again")
+		log.Warn().Err(err).Dur("wait", wait).Str("hint", hintPasses).Msg("producing is interrupted, trying again")
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

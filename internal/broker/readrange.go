@@ -55,6 +55,7 @@ func (c *Cluster) ReadRange(
 				return 0, err
 			}
 			log.Warn().Stringer("partition", tp).Int64("position", position).Int64("log_start", start[tp]).
+				Str("hint", "retention deleted what was to be read: it is left out").
 				Msg("the log does not have the offset any more: going on at its start")
 			return start[tp], nil
 		},

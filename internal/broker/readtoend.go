@@ -18,6 +18,14 @@ var errReadToEnd = errors.New("read to the end")
 // ReadToEnd hands every committed record of the partitions to take, one at a time, from each one's start to the high
 // watermark that it has at the call; it returns when the last stable offset has passed them all.
 func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(*Record) error) error {
+	return c.ReadToEndTelling(ctx, tps, log, take, func(float64) {})
+}
+
+// ReadToEndTelling is ReadToEnd and tells, one call at a time, which share of the offsets has been read: more than 0, and 1 at
+// the end.
+func (c *Cluster) ReadToEndTelling(
+	ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(*Record) error, progress func(share float64),
+) error {
 	ends, err := c.HighWatermarks(ctx, tps)
 	if err != nil {
 		return err
@@ -26,16 +34,21 @@ func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerol
 	if err != nil {
 		return err
 	}
+	total := int64(0)
+	read := make(map[TopicPartition]int64)
 	for tp, end := range ends {
 		if positions[tp] >= end {
 			delete(positions, tp)
+			continue
 		}
+		read[tp] = positions[tp]
+		total += end - positions[tp]
 	}
 	if len(positions) == 0 {
 		return nil
 	}
 	var mu sync.Mutex // brokers are read side by side
-	open := len(positions)
+	open, done := len(positions), int64(0)
 	options := FetchOptions{
 		MaxBytes: readToEndBytes, PartitionMaxBytes: readToEndBytes, Log: log,
 		OutOfRange: func(_ context.Context, tp TopicPartition, position int64) (int64, error) {
@@ -51,6 +64,11 @@ func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerol
 			if err := take(&f.Records[i]); err != nil {
 				return err
 			}
+		}
+		if next := min(f.Next, ends[f.TopicPartition]); next > read[f.TopicPartition] {
+			done += next - read[f.TopicPartition]
+			read[f.TopicPartition] = next
+			progress(float64(done) / float64(total))
 		}
 		if f.Next >= ends[f.TopicPartition] && !passed[f.TopicPartition] {
 			passed[f.TopicPartition] = true

@@ -190,6 +190,26 @@ func TestReadToEnd_ReadsFromEveryBroker(t *testing.T) {
 	}
 }
 
+func TestReadToEnd_TellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		topic := makeTopic(t, b, 3, nil)
+		ctx, c := setup(t, b, topic)
+		write(t, b, topic, 0, "a", "b", "c")
+		write(t, b, topic, 2, "d")
+		var shares []float64
+		err := c.ReadToEndTelling(ctx, whole(t, c, topic), zerolog.Nop(), func(*Record) error { return nil },
+			func(share float64) { shares = append(shares, share) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.IsSorted(shares) || len(shares) < 2 || shares[0] <= 0 || shares[len(shares)-1] != 1 {
+			t.Errorf("told of the shares %v, want more and more, up to 1", shares)
+		}
+	})
+}
+
 func TestReadToEnd_ReportsWhatKeepsItFromTheEnd(t *testing.T) {
 	t.Parallel()
 	fault := errors.New("the taker's fault")

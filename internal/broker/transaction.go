@@ -15,6 +15,9 @@ import (
 // Transactor publishes in transactions, one at a time, under a transactional id that no other live process has. Not safe
 // for concurrent use.
 type Transactor struct {
+	// Aborted is called after each transaction that failed and is begun anew, or given up; nil: nobody counts.
+	Aborted func()
+
 	cluster *Cluster
 	id      string
 	timeout time.Duration
@@ -59,7 +62,7 @@ var errUnknownOutcome = errors.New("the outcome of the transaction is not known"
 // until ctx ends, except where trying again can't help.
 func (t *Transactor) Init(ctx context.Context) error {
 	t.known, t.over = false, nil
-	return t.retry(ctx, "starting an epoch", t.init)
+	return t.retry(ctx, "begin an epoch", t.init)
 }
 
 func (t *Transactor) init(ctx context.Context) error {
@@ -88,7 +91,7 @@ func (t *Transactor) init(ctx context.Context) error {
 // there for read_committed consumers. After an error it may be, when the answer to the commit was lost; the committed offsets
 // tell. It tries until ctx ends, except where trying again can't help: after ErrFenced, ErrGenerationOver and what is Permanent.
 func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPartition]Offset, r *Records) error {
-	return t.retry(ctx, "the transaction", func(ctx context.Context) error {
+	return t.retry(ctx, "publish", func(ctx context.Context) error {
 		if !t.ready {
 			if err := t.init(ctx); err != nil {
 				return err
@@ -102,6 +105,9 @@ func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPar
 		// What was sent may still arrive: it must meet neither this epoch nor an open transaction.
 		t.ready = false
 		t.forget()
+		if t.Aborted != nil {
+			t.Aborted()
+		}
 		if abortErr := t.end(ctx, false); abortErr != nil {
 			t.log.Debug().Err(abortErr).Msg("the transaction was not aborted: the next epoch does it")
 		}
@@ -322,7 +328,7 @@ func (t *Transactor) retry(ctx context.Context, what string, step func(context.C
 		}
 		return err
 	}, backoff.WithContext(pause, ctx), func(err error, wait time.Duration) {
-		t.log.Warn().Err(err).Dur("wait", wait).Msg(what + " failed, trying again")
+		t.log.Warn().Err(err).Str("step", what).Dur("wait", wait).Str("hint", hintPasses).Msg("the transaction failed, trying again")
 	})
 }
 

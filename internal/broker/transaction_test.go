@@ -172,10 +172,15 @@ func TestTransactor_AnOlderGenerationPublishesNothing(t *testing.T) {
 		if err := tx.transactor.Publish(tx.ctx, tx.member, map[TopicPartition]Offset{tx.source: {At: 1}}, tx.records("1")); err != nil {
 			t.Fatal(err)
 		}
+		aborted := 0
+		tx.transactor.Aborted = func() { aborted++ }
 		stale := tx.member
 		stale.Generation, stale.ID = 7, "gone"
 		if err := tx.transactor.Publish(tx.ctx, stale, map[TopicPartition]Offset{tx.source: {At: 0}}, tx.records("stale")); !errors.Is(err, ErrGenerationOver) {
 			t.Errorf("error %v, want ErrGenerationOver", err)
+		}
+		if aborted != 1 {
+			t.Errorf("%d transactions were aborted, want 1", aborted)
 		}
 		if err := tx.transactor.Init(tx.ctx); err != nil {
 			t.Fatal(err)

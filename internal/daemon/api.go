@@ -14,9 +14,9 @@ type corps struct {
 	suites map[string]*wechat.Suite
 }
 
-func newCorps(cfg config.Config) *corps {
+func newCorps(cfg config.Config, tokens wechat.TokenObserver) *corps {
 	c := &corps{
-		api:    wechat.Config{BaseURL: cfg.WeChat.BaseURL, ItemField: cfg.WeChat.ItemField, Timeout: cfg.WeChat.Timeout},
+		api:    wechat.Config{BaseURL: cfg.WeChat.BaseURL, ItemField: cfg.WeChat.ItemField, Timeout: cfg.WeChat.Timeout, Tokens: tokens},
 		http:   wechat.NewHTTPClient(),
 		suites: make(map[string]*wechat.Suite),
 	}

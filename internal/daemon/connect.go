@@ -13,6 +13,6 @@ func ClusterOptions(cfg config.Config) (broker.Options, error) { return clusterO
 
 // API says how the daemon asks the API, and returns its corps with their sources of tokens, in the order of the configuration.
 func API(cfg config.Config) (wechat.Config, []wechat.Corp, *http.Client) {
-	c := newCorps(cfg)
+	c := newCorps(cfg, nil)
 	return c.api, c.of(cfg), c.http
 }

@@ -15,6 +15,7 @@ import (
 	"consentd/config"
 	"consentd/consumer"
 	"consentd/internal/broker"
+	"consentd/internal/logging"
 	"consentd/internal/metrics"
 	"consentd/internal/ops"
 	"consentd/internal/pipeline"
@@ -26,9 +27,10 @@ import (
 // Run is the daemon. It works until ctx ends, then drains, commits, leaves the group and returns nil. An error says what a
 // person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed. version is
 // for the metrics.
-func Run(ctx context.Context, cfg config.Config, version string, reload Reload, log zerolog.Logger) error {
+func Run(ctx context.Context, cfg config.Config, version string, reload Reload, logs *logging.Log) error {
+	log := logs.Logger
 	m, health := metrics.New(version), ops.NewHealth()
-	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), log)
+	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), logs.Level, log)
 	if err != nil {
 		return err
 	}
@@ -37,12 +39,13 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	if err != nil {
 		return err
 	}
-	corps := newCorps(cfg)
+	corps := newCorps(cfg, m)
 	api, err := corps.newAPI(cfg)
 	if err != nil {
 		return err
 	}
 	defer api.Close()
+	m.TokensHeld(api.TokensHeld)
 	before := broker.Open(options)
 	oldRetry, err := checkTopics(ctx, before, cfg, log)
 	before.Close()
@@ -56,11 +59,12 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	cluster := broker.Open(options)
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
-		Msg("consentd is ready to join its group")
+		Msg("ready to join the group")
 	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, health: health, log: log}
 	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
 		d.transactor = cluster.NewTransactor(cfg.Consumer.Group+"-"+cfg.Instance, cfg.Producer.TransactionTimeout, log)
+		d.transactor.Aborted = m.Aborted
 	}
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -116,7 +120,8 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 		}
 		d.fencedAt = time.Now()
 	}
-	d.log.Warn().Err(err).Msg("this generation's work was interrupted, joining the group again")
+	d.log.Warn().Err(err).Str("hint", "nothing is lost; if it lasts, look at the brokers").
+		Msg("this generation's work was interrupted, joining the group again")
 	select {
 	case <-time.After(workPause):
 	case <-stop:
@@ -130,7 +135,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	d.health.NotReady("restoring the status")
 	defer func() {
 		d.health.NotReady("between two assignments")
-		d.metrics.Assigned(0, 0, nil)
+		d.metrics.Assigned(metrics.Assignment{})
 	}()
 	if d.transactor != nil {
 		// What an earlier life left open is over before the offsets are read.
@@ -146,6 +151,7 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		return err
 	}
 	began := time.Now()
+	d.metrics.Restoring(0)
 	byCorp, homes, err := d.homes(stopping, g)
 	if err != nil {
 		return err
@@ -154,8 +160,10 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	for i, home := range homes {
 		statusPartitions[i] = broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home}
 	}
-	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, log}, func(key []byte, err error) {
-		log.Error().Err(err).Bytes("key", key).Msg("a status record can't be read: its conversation counts as unknown")
+	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, d.metrics.Restoring, log}, func(key []byte, err error) {
+		log.Error().Err(err).Bytes("key", key).
+			Str("hint", "find out who else writes to the status topic; the next check of the conversation is first_seen").
+			Msg("a status record can't be read: its conversation counts as unknown")
 	})
 	if err != nil {
 		return err
@@ -165,7 +173,10 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 		return err
 	}
 	d.metrics.Restored(time.Since(began))
-	d.metrics.Assigned(g.Member().Generation, len(homes), positions)
+	d.metrics.Assigned(metrics.Assignment{
+		Generation: g.Member().Generation, Homes: len(homes), AllHomes: int(byCorp.Count()), Positions: positions,
+		Requests: d.config.Topics.Requests, Forward: d.config.Topics.Forward,
+	})
 	log.Info().Int("partitions", len(positions)).Int("homes", len(homes)).Int("conversations", table.Len()).
 		Dur("restored_in", time.Since(began)).Msg("assigned")
 
@@ -253,7 +264,7 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 			waiting += max(0, end-positions[tp].At)
 		}
 		if waiting > 0 {
-			d.log.Warn().Str("topic", topic).Int64("records", waiting).
+			d.log.Warn().Str("topic", topic).Int64("records", waiting).Str("hint", "nothing to do; delete the topic when none wait any more").
 				Msg("requests are parked under a delay that is not in retry.delays any more: they are taken up when it is over")
 		}
 	}
@@ -264,9 +275,10 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 type statusLog struct {
 	cluster    *broker.Cluster
 	partitions []broker.TopicPartition
+	progress   func(share float64)
 	log        zerolog.Logger
 }
 
 func (l statusLog) ReadToEnd(ctx context.Context, take func(key, value []byte) error) error {
-	return l.cluster.ReadToEnd(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) })
+	return l.cluster.ReadToEndTelling(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) }, l.progress)
 }

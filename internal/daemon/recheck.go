@@ -42,7 +42,8 @@ func (r *rechecker) run(ctx context.Context) {
 	for {
 		began := time.Now()
 		if err := r.pass(ctx, began); err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("checking again what was last checked long ago was interrupted: it begins anew when recheck.every is over")
+			r.log.Warn().Err(err).Str("hint", "nothing to do once; if it lasts, look at the brokers").
+				Msg("checking again what was last checked long ago was interrupted: it begins anew when recheck.every is over")
 		}
 		select {
 		case <-time.After(time.Until(began.Add(r.config.Every))):

@@ -41,7 +41,9 @@ func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps,
 			err = api.SetCorps(c.of(next))
 		}
 		if err != nil {
-			log.Error().Str("problems", strings.ReplaceAll(err.Error(), "\n", "; ")).Msg("the corps have changed, but can't be read: they stay as they were")
+			log.Error().Str("error", strings.ReplaceAll(err.Error(), "\n", "; ")).
+				Str("hint", "correct the file that it names: it is read again when it changes").
+				Msg("the corps have changed, but can't be read: they stay as they were")
 			continue
 		}
 		log.Info().Int("corps", len(next.AllCorps())).Msg("the corps have changed: they are read anew")

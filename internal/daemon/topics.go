@@ -40,11 +40,8 @@ func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config
 		}
 		return err
 	}
-	notify := func(err error, wait time.Duration) {
-		log.Warn().Err(err).Dur("wait", wait).Strs("brokers", cfg.Kafka.Brokers).Msg("the cluster can't be reached, trying again")
-	}
 	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(tryFor))
-	err = backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), notify)
+	err = backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), broker.Unreachable(cfg.Kafka.Brokers, log))
 	if err == nil || errors.As(err, new(*topicsError)) {
 		return oldRetry, err
 	}
@@ -117,6 +114,7 @@ func checkSettings(ctx context.Context, cluster *broker.Cluster, specs []broker.
 			case "cleanup.policy":
 				if value != want {
 					log.Error().Str("topic", s.Name).Str(name, value).
+						Str("hint", "set cleanup.policy=compact on the topic").
 						Msg("the status topic must be compacted (cleanup.policy=compact), or the status of quiet conversations is lost")
 				}
 			case "max.message.bytes":

@@ -19,6 +19,7 @@ import (
 	"consentd/config"
 	"consentd/internal/broker"
 	"consentd/internal/daemon"
+	"consentd/internal/logging"
 	"consentd/schemas"
 	"consentd/wechat/wechattest"
 )
@@ -47,7 +48,7 @@ const (
 )
 
 // Run starts everything, tells where it is on out, and runs traffic. Progress goes to progress.
-func Run(ctx context.Context, o Options, out, progress io.Writer, log zerolog.Logger) error {
+func Run(ctx context.Context, o Options, out, progress io.Writer, log *logging.Log) error {
 	tmp, err := os.MkdirTemp("", "consentd-dev-")
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer, log zerolog.Lo
 	})
 	g.Go(func() error {
 		defer stop()
-		t := &traffic{options: o, config: cfg, cluster: cluster, simulator: simulator, out: out, progress: progress, log: log}
+		t := &traffic{options: o, config: cfg, cluster: cluster, simulator: simulator, out: out, progress: progress, log: log.Logger}
 		return t.run(ctx)
 	})
 	return g.Wait()

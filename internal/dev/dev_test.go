@@ -6,13 +6,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rs/zerolog"
+	"consentd/config"
+	"consentd/internal/logging"
 )
+
+// quiet is a log that nobody reads.
+func quiet(t *testing.T) *logging.Log {
+	log := logging.New(config.Log{}, io.Discard)
+	t.Cleanup(log.Close)
+	return log
+}
 
 func TestRun_ARoundAddsUp(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := Run(t.Context(), Options{Rounds: 2, Items: 300}, &out, io.Discard, zerolog.Nop()); err != nil {
+	if err := Run(t.Context(), Options{Rounds: 2, Items: 300}, &out, io.Discard, quiet(t)); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if n := strings.Count(out.String(), "It adds up."); n != 2 {

@@ -121,7 +121,8 @@ func (t Topic) eachOf(ctx context.Context, partition int32, f Filter, take func(
 	for _, key := range slices.Sorted(maps.Keys(last)) {
 		e, err := decode(key, last[key])
 		if err != nil {
-			t.Log.Warn().Err(err).Int32("partition", partition).Msg("a record is no status: passed over")
+			t.Log.Warn().Err(err).Stringer("partition", broker.TopicPartition{Topic: t.Name, Partition: partition}).
+				Str("hint", "find out who else writes to this topic").Msg("a record is no status: passed over")
 			continue
 		}
 		if !f.match(e) {

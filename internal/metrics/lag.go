@@ -21,13 +21,14 @@ type lag struct {
 
 // progress is how far a partition is done.
 type progress struct {
+	role      string
 	committed int64
 	end       int64     // the high watermark
 	newest    time.Time // of the records taken up; zero: none was
 }
 
 func newLag() *lag {
-	labels := []string{"topic", "partition"}
+	labels := []string{"topic", "partition", "role"}
 	return &lag{
 		records: prometheus.NewDesc("consentd_lag_records", "Records between the committed offset and the end of the partition.", labels, nil),
 		seconds: prometheus.NewDesc("consentd_lag_seconds", "Age of the newest record taken up of a partition that is not read to its end.", labels, nil),
@@ -49,8 +50,8 @@ func (l *lag) Collect(out chan<- prometheus.Metric) {
 			age = max(0, time.Since(p.newest).Seconds())
 		}
 		partition := strconv.Itoa(int(tp.Partition))
-		out <- prometheus.MustNewConstMetric(l.records, prometheus.GaugeValue, float64(behind), tp.Topic, partition)
-		out <- prometheus.MustNewConstMetric(l.seconds, prometheus.GaugeValue, age, tp.Topic, partition)
+		out <- prometheus.MustNewConstMetric(l.records, prometheus.GaugeValue, float64(behind), tp.Topic, partition, p.role)
+		out <- prometheus.MustNewConstMetric(l.seconds, prometheus.GaugeValue, age, tp.Topic, partition, p.role)
 	}
 }
 
@@ -63,14 +64,37 @@ func (l *lag) of(tp broker.TopicPartition, f func(*progress)) {
 	}
 }
 
-// Assigned replaces the partitions that are this instance's by those of a new generation; nil: none.
-func (m *Metrics) Assigned(generation int32, homes int, positions map[broker.TopicPartition]broker.Offset) {
-	partitions := make(map[broker.TopicPartition]*progress, len(positions))
-	for tp, position := range positions {
-		partitions[tp] = &progress{committed: position.At, end: position.At}
+// Assignment is what an instance has in a generation. Its zero value is none.
+type Assignment struct {
+	Generation int32
+	// Homes are this instance's, AllHomes those that there are.
+	Homes, AllHomes int
+	Positions       map[broker.TopicPartition]broker.Offset
+	// Requests and Forward are topics; all others are for retries.
+	Requests, Forward string
+}
+
+func (a *Assignment) role(topic string) string {
+	switch topic {
+	case a.Requests:
+		return "requests"
+	case a.Forward:
+		return "forward"
 	}
-	m.generation.Set(float64(generation))
-	m.homes.Set(float64(homes))
+	return "retry"
+}
+
+// Assigned replaces what is this instance's by what it has in a new generation.
+func (m *Metrics) Assigned(a Assignment) {
+	partitions := make(map[broker.TopicPartition]*progress, len(a.Positions))
+	for tp, position := range a.Positions {
+		partitions[tp] = &progress{role: a.role(tp.Topic), committed: position.At, end: position.At}
+	}
+	m.generation.Set(float64(a.Generation))
+	m.homes.Set(float64(a.Homes))
+	if a.AllHomes > 0 {
+		m.allHomes.Set(float64(a.AllHomes)) // it stays known between two assignments
+	}
 	m.lag.mu.Lock()
 	defer m.lag.mu.Unlock()
 	m.lag.partitions = partitions

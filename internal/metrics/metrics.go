@@ -20,6 +20,8 @@ type Metrics struct {
 	requests, items, changes, parked, deadLetters *prometheus.CounterVec
 	calls                                         *prometheus.CounterVec
 	transactions                                  *prometheus.CounterVec
+	aborts                                        prometheus.Counter
+	tokenFetches                                  *prometheus.CounterVec
 	rechecks                                      prometheus.Counter
 	requestSeconds, transactionSeconds            prometheus.Histogram
 	callSeconds                                   *prometheus.HistogramVec
@@ -28,8 +30,10 @@ type Metrics struct {
 	lanes                                         *prometheus.GaugeVec
 	corpsInTrouble                                *prometheus.GaugeVec
 	outage                                        prometheus.Gauge
-	conversations, homes, generation              prometheus.Gauge
-	restoreSeconds                                prometheus.Gauge
+	conversations                                 *prometheus.GaugeVec
+	starving                                      prometheus.Gauge
+	homes, allHomes, generation                   prometheus.Gauge
+	restoreSeconds, restoreShare                  prometheus.Gauge
 	lag                                           *lag
 
 	// These are counted for every item, so they are looked up once.
@@ -74,16 +78,22 @@ func New(version string) *Metrics {
 	m.registry.MustRegister(m.callSeconds)
 	m.callPairs = histogram("consentd_api_call_pairs", "Pairs of a single call.", []float64{1, 2, 5, 10, 25, 50, 75, 99, 100})
 	m.transactions = counter("consentd_transactions_total", "Batches published, by result: published or failed.", "result")
+	m.aborts = counter("consentd_transaction_aborts_total", "Transactions that failed and were begun anew or given up.").WithLabelValues()
 	m.transactionSeconds = histogram("consentd_transaction_duration_seconds", "How long publishing a batch took.", seconds)
 	m.inFlightItems = gauge("consentd_in_flight_items", "Items taken up and not yet published.")
 	m.inFlightBytes = gauge("consentd_in_flight_bytes", "Bytes of the requests taken up and not yet published.")
 	m.lanes = gauges("consentd_corps", "Corps that were asked about lately, by state: idle, working, failing, paused or stopped.", "state")
 	m.corpsInTrouble = gauges("consentd_corp_in_trouble", "1 for each corp that is failing, paused or stopped; at most 100 of them.", "corp_id", "state", "errcode")
 	m.outage = gauge("consentd_api_outage", "1 while the API is down for all corps.")
-	m.conversations = gauge("consentd_status_conversations", "Conversations whose status is known here.")
+	m.starving = gauge("consentd_api_budget_waiting_corps", "Corps that wait for a call of the quota that all share.")
+	m.tokenFetches = counter("consentd_token_fetches_total", "Fetches of tokens, by the kind of their source and result (ok or an error class).", "source", "result")
+	m.conversations = gauges("consentd_status_conversations", "Conversations whose status is known here, by kind (single or room).", "kind")
+	m.allHomes = gauge("consentd_status_partitions", "Homes that there are, of all instances together: the partitions of the status topic; 0: not known yet.")
 	m.homes = gauge("consentd_homes", "Homes of corps that this instance owns.")
 	m.generation = gauge("consentd_group_generation", "The group's generation that this instance works in; 0: none.")
 	m.restoreSeconds = gauge("consentd_restore_seconds", "How long restoring the status took at the last assignment.")
+	m.restoreShare = gauge("consentd_restore_progress_ratio", "Share of the status that is restored; 1: all, or nothing to restore.")
+	m.restoreShare.Set(1)
 	build := gauges("consentd_build_info", "1, with the version.", "version")
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.lag, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -91,6 +101,7 @@ func New(version string) *Metrics {
 	m.checkedAPI = m.items.WithLabelValues("checked", string(schemas.SourceAPI))
 	m.checkedStatus = m.items.WithLabelValues("checked", string(schemas.SourceStatus))
 	m.taken = m.requests.WithLabelValues("asked")
+	m.zero()
 	return m
 }
 
@@ -159,3 +170,6 @@ func (m *Metrics) Published(took time.Duration, err error) {
 	m.transactions.WithLabelValues(result).Inc()
 	m.transactionSeconds.Observe(took.Seconds())
 }
+
+// Aborted counts a transaction that failed and was begun anew, or given up.
+func (m *Metrics) Aborted() { m.aborts.Inc() }

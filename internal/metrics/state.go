@@ -5,21 +5,25 @@ import (
 	"time"
 
 	"consentd/checker"
+	"consentd/schemas"
 )
 
 // State is what a pipeline has under way.
 type State struct {
-	Items, Bytes  int
-	Conversations int
-	Outage        bool
-	Lanes         []checker.LaneState
+	Items, Bytes int
+	// Pairs and Rooms are known; Starving corps wait for a call of the budget that all share.
+	Pairs, Rooms, Starving int
+	Outage                 bool
+	Lanes                  []checker.LaneState
 }
 
 // Observe replaces what is known of the pipeline's state.
 func (m *Metrics) Observe(s State) {
 	m.inFlightItems.Set(float64(s.Items))
 	m.inFlightBytes.Set(float64(s.Bytes))
-	m.conversations.Set(float64(s.Conversations))
+	m.conversations.WithLabelValues(string(schemas.Single)).Set(float64(s.Pairs))
+	m.conversations.WithLabelValues(string(schemas.Room)).Set(float64(s.Rooms))
+	m.starving.Set(float64(s.Starving))
 	m.outage.Set(0)
 	if s.Outage {
 		m.outage.Set(1)
@@ -42,5 +46,11 @@ func (m *Metrics) Observe(s State) {
 	}
 }
 
+// Restoring notes which share of the status is restored, from 0 to 1.
+func (m *Metrics) Restoring(share float64) { m.restoreShare.Set(share) }
+
 // Restored notes how long the status took to be restored.
-func (m *Metrics) Restored(took time.Duration) { m.restoreSeconds.Set(took.Seconds()) }
+func (m *Metrics) Restored(took time.Duration) {
+	m.restoreShare.Set(1)
+	m.restoreSeconds.Set(took.Seconds())
+}

@@ -1,4 +1,5 @@
-// Package ops serves those who watch the daemon over HTTP: whether it lives and is ready, its metrics, and profiles.
+// Package ops serves those who watch the daemon over HTTP: whether it lives and is ready, its metrics, profiles, and the
+// pages of the documentation.
 package ops
 
 import (
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"consentd/docs"
 )
 
 // Health is whether the daemon is ready, and why not. Safe for concurrent use.
@@ -51,8 +54,8 @@ const (
 	closeTimeout  = time.Second
 )
 
-// Serve listens on an address, host:port, and serves until stop is called.
-func Serve(ctx context.Context, address string, health *Health, metrics http.Handler, log zerolog.Logger) (stop func(), err error) {
+// Serve listens on an address, host:port, and serves until stop is called. level answers GET and PUT of the log's level.
+func Serve(ctx context.Context, address string, health *Health, metrics, level http.Handler, log zerolog.Logger) (stop func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("ops.listen: %w (another instance on this host? give each its own port, or port 0)", err)
@@ -61,15 +64,19 @@ func Serve(ctx context.Context, address string, health *Health, metrics http.Han
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.Handle("GET /readyz", health)
 	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /log/level", level)
+	mux.Handle("PUT /log/level", level)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	newPages(docs.Pages, log).handle(mux)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error().Err(err).Msg("metrics and health are no longer served")
+			log.Error().Err(err).Str("hint", "restart this instance: it works, but nobody can watch it").
+				Msg("metrics and health are no longer served")
 		}
 	}()
 	log.Info().Str("address", listener.Addr().String()).Msg("metrics and health are served")

@@ -57,6 +57,10 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		p.filling.Failed(c, p.key, p.key, &f, now, &cause)
 	}
 	for _, f := range failures {
+		if f.failure.Class == schemas.Expired {
+			checker.Why(p.log.Warn(), r.CorpID, &f.failure).Int("items", len(f.items)).Stringer("origin", r.Origin).
+				Msg("a request expired: it was not answered within retry.max_age")
+		}
 		trail, value := p.trail(r, f)
 		p.filling.DeadLetter(r.Key, value, r.Headers, &trail)
 		p.metrics.DeadLetter(f.failure.Class)
@@ -139,7 +143,8 @@ func (p *Pipeline) trail(r *checker.Request, f failedItems) (schemas.Trail, []by
 		narrowed, err := schemas.Narrow(value, f.items)
 		if err != nil {
 			// It was decoded, so it can be cut; were it not so, the whole request is better than none of it.
-			p.log.Error().Err(err).Stringer("origin", r.Origin).Msg("a request was not narrowed to the items that failed")
+			p.log.Error().Err(err).Stringer("origin", r.Origin).Str("hint", "report it: the program's mistake; the whole request was kept").
+				Msg("a request was not narrowed to the items that failed")
 			d.Indexes, d.Count = nil, 0
 		} else {
 			value = narrowed

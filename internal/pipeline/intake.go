@@ -184,7 +184,8 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) (problem string) {
 	trail, err := schemas.DecodeTrail(headers)
 	if err != nil {
-		p.log.Error().Err(err).Stringer("record", r.Record).Msg("the headers of a parked or forwarded request can't be read: what is left of them counts")
+		p.log.Error().Err(err).Stringer("record", r.Record).Str("hint", "find out who else writes to this topic").
+			Msg("the headers of a parked or forwarded request can't be read: what is left of them counts")
 	}
 	if trail.Origin != (schemas.Origin{}) {
 		r.Origin = trail.Origin

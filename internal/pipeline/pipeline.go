@@ -12,6 +12,7 @@ import (
 	"consentd/internal/gather"
 	"consentd/internal/metrics"
 	"consentd/producer"
+	"consentd/schemas"
 	"consentd/status"
 )
 
@@ -124,7 +125,8 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 	for tp, position := range positions {
 		pl.offsets[tp] = &consumer.Offsets{}
 		if err := pl.offsets[tp].Start(position.At, position.Metadata); err != nil {
-			log.Warn().Err(err).Stringer("partition", tp).Msg("what was done beyond the committed offset can't be read: it is done again")
+			log.Warn().Err(err).Stringer("partition", tp).Str("hint", "find out who else commits offsets for this group").
+				Msg("what was done beyond the committed offset can't be read: it is done again")
 		}
 		pl.committed[tp] = position
 	}
@@ -244,7 +246,10 @@ func (p *Pipeline) observe(now time.Time) {
 		return
 	}
 	p.observed = now
-	s := metrics.State{Items: p.inFlight.items, Bytes: p.inFlight.bytes, Conversations: p.table.Len()}
+	s := metrics.State{
+		Items: p.inFlight.items, Bytes: p.inFlight.bytes, Starving: p.checker.Starving(),
+		Pairs: p.table.Count(schemas.Single), Rooms: p.table.Count(schemas.Room),
+	}
 	s.Lanes, s.Outage = p.checker.States(now)
 	p.metrics.Observe(s)
 }
@@ -276,6 +281,7 @@ func (p *Pipeline) finish(ctx context.Context) error {
 	}
 	if p.inFlight.items > 0 {
 		p.log.Warn().Err(err).Int("items", p.inFlight.items).Dur("drain_timeout", p.config.DrainTimeout).
+			Str("hint", "nothing is lost; raise consumer.drain_timeout if it happens often").
 			Msg("not all requests in flight were done in time: they will be read again")
 	}
 	return err

@@ -13,7 +13,8 @@ import (
 // changes and new status go with the batch that is being filled, whether or not the requests that asked are complete.
 func (p *Pipeline) settle(reply *checker.Reply) {
 	if reply.Unasked > 0 {
-		p.log.Warn().Int("pairs", reply.Unasked).Msg("a reply had pairs that nobody asked for: ignored")
+		p.log.Warn().Int("pairs", reply.Unasked).Str("hint", "harmless; if it lasts, see whether wechat.base_url is WeCom").
+			Msg("a reply had pairs that nobody asked for: ignored")
 	}
 	p.metrics.Called(reply.Kind(), reply.Class(), reply.Size(), reply.Took())
 	p.checker.Settled(p.calls, reply, time.Now())

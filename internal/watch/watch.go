@@ -68,7 +68,8 @@ func Read(ctx context.Context, cluster *broker.Cluster, from, to map[broker.Topi
 	return cluster.ReadRange(ctx, from, to, log, func(tp broker.TopicPartition, r *broker.Record) error {
 		e, err := decode(r.Headers, r.Value)
 		if err != nil {
-			log.Warn().Err(err).Stringer("partition", tp).Int64("offset", r.Offset).Msg("a record is no event: passed over")
+			log.Warn().Err(err).Stringer("partition", tp).Int64("offset", r.Offset).
+				Str("hint", "find out who else writes to this topic").Msg("a record is no event: passed over")
 			return nil
 		}
 		if !f.match(&e) {
