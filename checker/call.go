@@ -47,6 +47,12 @@ var noAnswer = &schemas.Failure{Class: schemas.NoAnswer, Message: "asked twice a
 // Kind is that of what was asked for.
 func (r *Reply) Kind() schemas.Kind { return r.batch.questions[0].Conversation.Kind }
 
+// CorpID is that of all that was asked for.
+func (r *Reply) CorpID() string { return r.lane.corpID }
+
+// Questions are what was asked for, good until the reply is Settled.
+func (r *Reply) Questions() []*Question { return r.batch.questions }
+
 // Size is how many questions the call had.
 func (r *Reply) Size() int { return len(r.batch.questions) }
 
@@ -57,6 +63,17 @@ func (r *Reply) Class() schemas.Class {
 	}
 	return r.err.Class
 }
+
+// Errcode is that of the API's reply; 0: there is none.
+func (r *Reply) Errcode() int {
+	if r.err == nil {
+		return 0
+	}
+	return r.err.Errcode
+}
+
+// Began is when the call was made.
+func (r *Reply) Began() time.Time { return r.began }
 
 // Took is how long the API took.
 func (r *Reply) Took() time.Duration { return r.At.Sub(r.began) }

@@ -14,7 +14,6 @@ import (
 
 	"consentd/config"
 	"consentd/internal/bench"
-	"consentd/internal/daemon"
 	"consentd/internal/logging"
 )
 
@@ -83,7 +82,7 @@ func benchPartCommand() *cobra.Command {
 			}
 			log := logging.New(cfg.Log, cmd.ErrOrStderr())
 			defer log.Close()
-			if err := daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log); err != nil {
+			if err := runDaemon(cmd.Context(), cfg, path, log); err != nil {
 				return err
 			}
 			return bench.PrintUsage(cmd.OutOrStdout(), 0)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -9,6 +10,7 @@ import (
 	"consentd/config"
 	"consentd/internal/daemon"
 	"consentd/internal/logging"
+	"consentd/internal/tracing"
 )
 
 func runCommand() *cobra.Command {
@@ -19,7 +21,8 @@ func runCommand() *cobra.Command {
 		Long: `Run the daemon: read requests, ask WeCom, publish answers and changes.
 
 SIGTERM or SIGINT: stop fetching, drain, commit, leave the group and exit with 0; a second one: exit at once with 1.
-Every key of the configuration is also an environment variable; without --config these and the defaults are all.`,
+Every key of the configuration is also an environment variable; without --config these and the defaults are all.
+OTEL_EXPORTER_OTLP_ENDPOINT, and the other variables of OpenTelemetry, turn traces on.`,
 		Example: "  consentd run --config consentd.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +34,7 @@ Every key of the configuration is also an environment variable; without --config
 			for _, w := range warnings {
 				log.Logger.Warn().Str("problem", w).Str("hint", "see whether it is meant to be so").Msg("the configuration may not be what was meant")
 			}
-			err = daemon.Run(cmd.Context(), cfg, buildVersion().Version, reload(path), log)
+			err = runDaemon(cmd.Context(), cfg, path, log)
 			log.Close() // what was counted comes before the last line
 			if err != nil {
 				return err
@@ -42,6 +45,17 @@ Every key of the configuration is also an environment variable; without --config
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// runDaemon runs the daemon with a configuration and the file that it came from, and traces as the environment says.
+func runDaemon(ctx context.Context, cfg config.Config, path string, log *logging.Log) error {
+	version := buildVersion().Version
+	tracer, err := tracing.New(ctx, version, cfg.Instance, log.Logger)
+	if err != nil {
+		return &usageError{err}
+	}
+	defer tracer.Close(ctx)
+	return daemon.Run(ctx, cfg, version, reload(path), tracer, log)
 }
 
 // reload loads the configuration again.

@@ -189,12 +189,18 @@ type process struct {
 // command starts consentd with a command line.
 func command(t testing.TB, args ...string) *process {
 	t.Helper()
+	return commandWith(t, nil, args...)
+}
+
+// commandWith is command with more variables in its environment.
+func commandWith(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(self, args...), log: &lockedBuffer{written: make(chan struct{}, 1)}, exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), asCommand+"=1")
+	p.cmd.Env = append(append(os.Environ(), env...), asCommand+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"consentd/internal/metrics"
 	"consentd/internal/ops"
 	"consentd/internal/pipeline"
+	"consentd/internal/tracing"
 	"consentd/producer"
 	"consentd/status"
 	"consentd/wechat"
@@ -26,8 +27,8 @@ import (
 
 // Run is the daemon. It works until ctx ends, then drains, commits, leaves the group and returns nil. An error says what a
 // person has to mend: trying for as long as it helps is done before. reload is asked when the corps have changed. version is
-// for the metrics.
-func Run(ctx context.Context, cfg config.Config, version string, reload Reload, logs *logging.Log) error {
+// for the metrics. tracer is nil when nothing is to be traced.
+func Run(ctx context.Context, cfg config.Config, version string, reload Reload, tracer *tracing.Tracer, logs *logging.Log) error {
 	log := logs.Logger
 	m, health := metrics.New(version), ops.NewHealth()
 	stopOps, err := ops.Serve(ctx, cfg.Ops.Listen, health, m.Handler(), logs.Level, log)
@@ -60,7 +61,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
 		Msg("ready to join the group")
-	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, health: health, log: log}
+	d := &daemon{config: cfg, cluster: cluster, oldRetry: oldRetry, api: api, metrics: m, tracer: tracer, health: health, log: log}
 	health.NotReady("joining the group")
 	if cfg.Delivery == "exactly_once" {
 		d.transactor = cluster.NewTransactor(cfg.Consumer.Group+"-"+cfg.Instance, cfg.Producer.TransactionTimeout, log)
@@ -80,6 +81,7 @@ type daemon struct {
 	oldRetry []string
 	api      *wechat.Client
 	metrics  *metrics.Metrics
+	tracer   *tracing.Tracer
 	health   *ops.Health
 	log      zerolog.Logger
 	// transactor is nil when events may be repeated. fencedAt is when another process last took its place.
@@ -185,7 +187,8 @@ func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-
 	defer giveUp(nil)
 	own := pipeline.NewHomes(byCorp, homes)
 	c := checker.New(d.api, checkerConfig(d.config, own.Share()), log)
-	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, d.metrics, log)
+	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, d.metrics,
+		d.tracer.Generation(d.config.Consumer.Group), log)
 	fetching, stopFetching := context.WithCancel(stopping)
 	var ends sync.WaitGroup
 	ends.Go(func() { d.watchEnds(fetching, positions) })

@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer, log *logging.L
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return daemon.Run(ctx, cfg, "dev", func() (config.Config, error) { return cfg, nil }, log)
+		return daemon.Run(ctx, cfg, "dev", func() (config.Config, error) { return cfg, nil }, nil, log)
 	})
 	g.Go(func() error {
 		defer stop()

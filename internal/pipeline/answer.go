@@ -7,6 +7,7 @@ import (
 
 	"consentd/checker"
 	"consentd/internal/broker"
+	"consentd/internal/tracing"
 	"consentd/schemas"
 )
 
@@ -70,7 +71,14 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		p.metrics.Parked(f.failure.Class)
 	}
 	p.metrics.Answered(now.Sub(r.FirstAttemptAt))
-	p.finished(r)
+	switch {
+	case len(failures) > 0:
+		p.finished(r, tracing.DeadLettered, &failures[0].failure)
+	case len(parked) > 0:
+		p.finished(r, tracing.Parked, &parked[0].failure)
+	default:
+		p.finished(r, tracing.Answered, nil)
+	}
 }
 
 // park puts a request off. It waits for longer each time, but for one that was not even asked for because its corp may not
@@ -100,7 +108,7 @@ func (p *Pipeline) forward(r *checker.Request) {
 		trail.Command = schemas.CommandForget
 	}
 	p.filling.Forwarded(r.CorpID, value, r.Headers, &trail)
-	p.finished(r)
+	p.finished(r, tracing.Forwarded, nil)
 }
 
 // eventKey is the request's key, for an event that has no conversation. A huge one is left out: the event must fit into
@@ -175,13 +183,14 @@ func (p *Pipeline) rejectRequest(r *checker.Request, now time.Time) {
 	p.filling.DeadLetter(r.Key, r.Value, r.Headers, &d)
 	p.metrics.Failed(schemas.InvalidRequest)
 	p.metrics.DeadLetter(schemas.InvalidRequest)
-	p.finished(r)
+	p.finished(r, tracing.DeadLettered, &f)
 }
 
 // finished notes that the request's outcome is in the batch being filled.
-func (p *Pipeline) finished(r *checker.Request) {
+func (p *Pipeline) finished(r *checker.Request, outcome string, failure *schemas.Failure) {
 	tp := broker.TopicPartition{Topic: r.Record.Topic, Partition: r.Record.Partition}
 	p.offsets[tp].Done(r.Record.Offset)
 	p.touched[tp] = true
 	p.done.add(load{items: r.Weight(), bytes: r.Size})
+	p.traces.Finished(r, outcome, failure)
 }

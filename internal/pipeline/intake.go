@@ -256,6 +256,7 @@ func (p *Pipeline) takeTurn(in *intake, now time.Time) {
 		if r.FirstAttemptAt.IsZero() {
 			r.FirstAttemptAt = now
 		}
+		p.traces.Took(r, now)
 		switch {
 		case away:
 			p.metrics.Forwarded()

@@ -11,6 +11,7 @@ import (
 	"consentd/internal/broker"
 	"consentd/internal/gather"
 	"consentd/internal/metrics"
+	"consentd/internal/tracing"
 	"consentd/producer"
 	"consentd/schemas"
 	"consentd/status"
@@ -50,6 +51,7 @@ type Pipeline struct {
 	producer *producer.Producer
 	member   broker.Member
 	metrics  *metrics.Metrics
+	traces   *tracing.Generation
 	log      zerolog.Logger
 
 	incoming  chan *intake
@@ -101,10 +103,10 @@ func (l *load) sub(o load) { l.items -= o.items; l.bytes -= o.bytes }
 
 // New returns a pipeline that takes up partitions at the given positions, with the status table of its homes restored.
 func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *producer.Producer, member broker.Member,
-	positions map[broker.TopicPartition]broker.Offset, m *metrics.Metrics, log zerolog.Logger,
+	positions map[broker.TopicPartition]broker.Offset, m *metrics.Metrics, traces *tracing.Generation, log zerolog.Logger,
 ) *Pipeline {
 	pl := &Pipeline{
-		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, metrics: m, log: log,
+		config: cfg, homes: homes, checker: c, table: table, producer: p, member: member, metrics: m, traces: traces, log: log,
 		incoming:  make(chan *intake),
 		room:      newRoom(),
 		behind:    make(map[broker.TopicPartition]bool),
@@ -137,6 +139,7 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 // that of a publication that failed for good, or of ctx; nil means that all that was taken up is done.
 func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 	ctx, giveUp := context.WithCancel(ctx)
+	defer p.traces.Close()
 	defer p.wait()
 	defer giveUp()
 	p.calls = ctx
@@ -229,6 +232,7 @@ func (p *Pipeline) publish(ctx context.Context) {
 	p.filling.Anchor(p.committed)
 	p.sealed, p.releasing = p.filling, p.done
 	p.done = load{}
+	p.traces.Publishing(time.Now())
 	p.begin(ctx)
 	go func(b *producer.Batch) {
 		began := time.Now()
@@ -258,6 +262,7 @@ func (p *Pipeline) observe(now time.Time) {
 func (p *Pipeline) release(err error) error {
 	b := p.sealed
 	p.sealed = nil
+	p.traces.Published(time.Now(), err)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ func (p *Pipeline) settle(reply *checker.Reply) {
 			Msg("a reply had pairs that nobody asked for: ignored")
 	}
 	p.metrics.Called(reply.Kind(), reply.Class(), reply.Size(), reply.Took())
+	p.traces.Called(reply)
 	p.checker.Settled(p.calls, reply, time.Now())
 	p.settleEnded()
 }
