@@ -23,12 +23,11 @@ import (
 )
 
 // asCommand makes the test binary be consentd: the daemon runs in a process of its own that can be signalled and killed,
-// and with -race it watches for races too.
-const asCommand = "CONSENTD_TEST_AS_COMMAND"
+// and with -race it watches for races too. What it starts of itself is consentd too.
+const asCommand = "TEST_AS_CONSENTD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		os.Unsetenv(asCommand)
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(kafkatest.Main(m))
