@@ -182,7 +182,7 @@ func (r *reader) install() {
 		r.t.Fatal(err)
 	}
 	for name, script := range map[string]string{
-		"consentd": fmt.Sprintf("#!/bin/sh\n%s=1 exec '%s' \"$@\"\n", asCommand, self),
+		"consentd": fmt.Sprintf("#!/bin/sh\nexec '%s' \"$@\"\n", self),
 		"curl":     fmt.Sprintf("#!/bin/sh\nexec '%s' --fail --silent --show-error --retry 60 --retry-delay 1 --retry-connrefused \"$@\"\n", curl),
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o700); err != nil {
@@ -200,7 +200,7 @@ func (r *reader) shell(ctx context.Context, script string) (output string, code 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -eu -o pipefail\n"+script)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(r.dir, "bin")+":"+os.Getenv("PATH"))
+	cmd.Env = environ("PATH="+filepath.Join(r.dir, "bin")+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	var exited *exec.ExitError
 	if err != nil && !errors.As(err, &exited) {
