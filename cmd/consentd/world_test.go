@@ -23,12 +23,16 @@ import (
 )
 
 // asCommand makes the test binary be consentd: the daemon runs in a process of its own that can be signalled and killed,
-// and with -race it watches for races too.
-const asCommand = "CONSENTD_TEST_AS_COMMAND"
+// and with -race it watches for races too. What it starts of itself is consentd too.
+const asCommand = "TEST_AS_CONSENTD"
+
+// environ is the environment of consentd as a process. The race detector would have each wait for a second before it ends.
+func environ(more ...string) []string {
+	return append(append(os.Environ(), asCommand+"=1", "GORACE=atexit_sleep_ms=50"), more...)
+}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		os.Unsetenv(asCommand)
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(kafkatest.Main(m))
@@ -200,7 +204,7 @@ func commandWith(t testing.TB, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(self, args...), log: &lockedBuffer{written: make(chan struct{}, 1)}, exited: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), env...), asCommand+"=1")
+	p.cmd.Env = environ(env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

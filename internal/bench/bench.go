@@ -101,8 +101,9 @@ func Run(ctx context.Context, o Options, say func(string)) (Report, error) {
 	o.Conversations = cmp.Or(o.Conversations, w.defaults.Conversations)
 	o.Rate, o.Outage = cmp.Or(o.Rate, w.defaults.Rate), cmp.Or(o.Outage, w.defaults.Outage)
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the processes that are left
 	b := &run{options: o, say: say, corps: o.Corps, settings: w.daemon, partitions: cmp.Or(w.partitions, topicPartitions)}
+	defer b.waitForAll()
+	defer cancel()
 	b.callsPerMinute = cmp.Or(b.callsPerMinute, unpaced)
 	if b.delays == nil {
 		b.delays = []string{"1m"}
@@ -137,6 +138,7 @@ type run struct {
 	// dir has the daemon's file, in which the settings stand.
 	dir string
 	settings
+	processes []*process // that were started
 	// submitted is how many answers there are to be in all.
 	submitted int
 }
@@ -148,7 +150,7 @@ func (b *run) prepare(ctx context.Context) error {
 	b.brokers, b.prefix = b.options.Brokers, "consentd-bench-"+strings.ToLower(rand.Text()[:8])
 	if len(b.brokers) == 0 {
 		b.say("starting an embedded broker")
-		p, err := start(ctx, "the embedded broker", "bench-part", "broker")
+		p, err := b.start(ctx, "the embedded broker", "bench-part", "broker")
 		if err != nil {
 			return err
 		}
@@ -158,7 +160,7 @@ func (b *run) prepare(ctx context.Context) error {
 		}
 		b.brokers = []string{addr}
 	}
-	p, err := start(ctx, "the simulated WeCom", "simulate", "--listen", "127.0.0.1:0", "--delay", b.options.Delay.String())
+	p, err := b.start(ctx, "the simulated WeCom", "simulate", "--listen", "127.0.0.1:0", "--delay", b.options.Delay.String())
 	if err != nil {
 		return err
 	}
@@ -291,7 +293,7 @@ func (b *run) submitPaced(ctx context.Context, first, n, rate int) error {
 
 // daemon runs the daemon while work goes on, and returns what it used.
 func (b *run) daemon(ctx context.Context, work func(*process) error) (Usage, error) {
-	p, err := start(ctx, "the daemon", "bench-part", "daemon", "--config", b.config)
+	p, err := b.start(ctx, "the daemon", "bench-part", "daemon", "--config", b.config)
 	if err != nil {
 		return Usage{}, err
 	}

@@ -93,7 +93,7 @@ const sessionTimeout = 45 * time.Second
 func (b *run) daemons(ctx context.Context, n int, work func([]*process) error) error {
 	processes := make([]*process, n)
 	for i := range processes {
-		p, err := startAs(ctx, fmt.Sprintf("instance %d", i), []string{fmt.Sprintf("CONSENTD_INSTANCE=%d", i)}, "bench-part", "daemon", "--config", b.config)
+		p, err := b.startAs(ctx, fmt.Sprintf("instance %d", i), []string{fmt.Sprintf("CONSENTD_INSTANCE=%d", i)}, "bench-part", "daemon", "--config", b.config)
 		if err != nil {
 			return err
 		}

@@ -32,12 +32,12 @@ type process struct {
 }
 
 // start runs a part and leaves its standard output to be read.
-func start(ctx context.Context, name string, args ...string) (*process, error) {
-	return startAs(ctx, name, nil, args...)
+func (b *run) start(ctx context.Context, name string, args ...string) (*process, error) {
+	return b.startAs(ctx, name, nil, args...)
 }
 
 // startAs runs a part with more variables in its environment.
-func startAs(ctx context.Context, name string, env []string, args ...string) (*process, error) {
+func (b *run) startAs(ctx context.Context, name string, env []string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -55,7 +55,15 @@ func startAs(ctx context.Context, name string, env []string, args ...string) (*p
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+	b.processes = append(b.processes, p)
 	return p, nil
+}
+
+// waitForAll returns when all parts have ended; end their context first.
+func (b *run) waitForAll() {
+	for _, p := range b.processes {
+		_ = p.cmd.Wait() // how it ends does not matter any more
+	}
 }
 
 // line reads a line that the part prints, such as the address it listens on.

@@ -77,7 +77,7 @@ func republish(ctx context.Context, b *run) (Report, error) {
 // replay runs the command in a process of its own.
 func (b *run) replay(ctx context.Context, args ...string) (replay.Summary, Usage, error) {
 	var s replay.Summary
-	p, err := start(ctx, "the replay", append([]string{"replay", "--config", b.config, "--execute", "--yes", "--json"}, args...)...)
+	p, err := b.start(ctx, "the replay", append([]string{"replay", "--config", b.config, "--execute", "--yes", "--json"}, args...)...)
 	if err != nil {
 		return s, Usage{}, err
 	}

@@ -146,7 +146,7 @@ func (b *run) singleCalls(ctx context.Context) (int, error) {
 // floor measures bare kafka-go on the same requests.
 func (b *run) floor(ctx context.Context) (*FloorReport, error) {
 	b.say("moving the same records with bare kafka-go")
-	p, err := start(ctx, "the floor", "bench-part", "floor", "--brokers", strings.Join(b.brokers, ","),
+	p, err := b.start(ctx, "the floor", "bench-part", "floor", "--brokers", strings.Join(b.brokers, ","),
 		"--from", b.topic("requests"), "--to", b.topic("floor"), "--items", fmt.Sprint(b.options.Items))
 	if err != nil {
 		return nil, err
