@@ -200,7 +200,7 @@ func (r *reader) shell(ctx context.Context, script string) (output string, code 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -eu -o pipefail\n"+script)
 	cmd.Dir = r.dir
-	cmd.Env = environ("PATH="+filepath.Join(r.dir, "bin")+":"+os.Getenv("PATH"))
+	cmd.Env = environ("PATH=" + filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	var exited *exec.ExitError
 	if err != nil && !errors.As(err, &exited) {
