@@ -11,19 +11,20 @@ import (
 type corps struct {
 	api    wechat.Config
 	http   *http.Client
-	suites map[string]*wechat.Suite
+	suites map[string]suite
+}
+
+// suite is a provider's app with the settings that it was made with.
+type suite struct {
+	*wechat.Suite
+	secret, ticketFile string
 }
 
 func newCorps(cfg config.Config, tokens wechat.TokenObserver) *corps {
-	c := &corps{
-		api:    wechat.Config{BaseURL: cfg.WeChat.BaseURL, ItemField: cfg.WeChat.ItemField, Timeout: cfg.WeChat.Timeout, Tokens: tokens},
-		http:   wechat.NewHTTPClient(),
-		suites: make(map[string]*wechat.Suite),
+	return &corps{
+		api:  wechat.Config{BaseURL: cfg.WeChat.BaseURL, ItemField: cfg.WeChat.ItemField, Timeout: cfg.WeChat.Timeout, Tokens: tokens},
+		http: wechat.NewHTTPClient(),
 	}
-	for _, s := range cfg.Suites {
-		c.suites[s.SuiteID] = wechat.NewSuite(c.api, s.SuiteID, s.Secret.Reveal(), s.TicketFile, c.http)
-	}
-	return c
 }
 
 // newAPI returns the client of the API for the configured corps.
@@ -33,13 +34,25 @@ func (c *corps) newAPI(cfg config.Config) (*wechat.Client, error) {
 
 // of returns the corps of a configuration. Sources of the same settings are equal.
 func (c *corps) of(cfg config.Config) []wechat.Corp {
+	c.setSuites(cfg.Suites)
 	var all []wechat.Corp
 	for _, corp := range cfg.AllCorps() {
-		if source := c.source(corp); source != nil { // a suite that was added waits for the next start
-			all = append(all, wechat.Corp{ID: corp.CorpID, Source: source})
-		}
+		all = append(all, wechat.Corp{ID: corp.CorpID, Source: c.source(corp)})
 	}
 	return all
+}
+
+// setSuites keeps a suite whose settings are the same: it holds the token of all its corps.
+func (c *corps) setSuites(suites []config.Suite) {
+	old := c.suites
+	c.suites = make(map[string]suite, len(suites))
+	for _, s := range suites {
+		next := suite{old[s.SuiteID].Suite, s.Secret.Reveal(), s.TicketFile}
+		if next.Suite == nil || next != old[s.SuiteID] {
+			next.Suite = wechat.NewSuite(c.api, s.SuiteID, next.secret, next.ticketFile, c.http)
+		}
+		c.suites[s.SuiteID] = next
+	}
 }
 
 func (c *corps) source(corp config.Corp) wechat.TokenSource {
@@ -48,9 +61,7 @@ func (c *corps) source(corp config.Corp) wechat.TokenSource {
 	case "gettoken":
 		return wechat.GetToken(c.api, corp.CorpID, secret, c.http)
 	case "suite":
-		if suite := c.suites[corp.Token.SuiteID]; suite != nil {
-			return suite.Source(corp.CorpID, secret)
-		}
+		return c.suites[corp.Token.SuiteID].Source(corp.CorpID, secret)
 	case "http":
 		return wechat.HTTPService(secret, c.http)
 	case "file":

@@ -72,5 +72,8 @@ func fingerprint(cfg config.Config) string {
 		look(corp.Token.PermanentCodeFile)
 		look(corp.Token.ValueFile)
 	}
+	for _, suite := range cfg.Suites {
+		look(suite.SecretFile)
+	}
 	return b.String()
 }
