@@ -148,7 +148,7 @@ func Hint(class schemas.Class, code int) string {
 		return e.hint
 	}
 	switch {
-	case code != 0:
+	case code != 0 && class != schemas.Token:
 		return unknownErrcode.hint
 	case class == schemas.Transient:
 		return "nothing at first; if it lasts, look at the network, the proxy, and WeCom"

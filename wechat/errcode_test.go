@@ -74,7 +74,7 @@ func TestErrcodes_AnUnknownOneIsTransientAndSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{1, -2, 99999, 2147483647} {
 		e := mustFail(t, asks[0].call(t.Context(), setup(t, answer(errcodeReply(code, "?")))))
-		if e.Class != schemas.Transient || e.Errcode != code || !e.Unknown || !e.Temporary() {
+		if e.Class != schemas.Transient || e.Errcode != code || !e.Unknown || !e.Temporary() || !e.Replied {
 			t.Errorf("%d: got class %s, errcode %d, unknown %t, temporary %t", code, e.Class, e.Errcode, e.Unknown, e.Temporary())
 		}
 	}

@@ -26,6 +26,9 @@ type Error struct {
 	// AllCorps: it concerns every corp of the corp's provider (see Client.Provider), as with errcodes 60020 and 301042 and
 	// whenever a Suite's own token is not to be had. Where Class is CorpStopped all of them are best stopped, and one probed.
 	AllCorps bool
+	// Replied: the API itself said so, just now. Else nothing was heard of it: it could not be reached, something before it
+	// answered, or it was not even asked, as while an earlier failure to get a token stands.
+	Replied bool
 	// RetryAfter is the shortest pause that is of use before the next try; 0: the caller's choice.
 	RetryAfter time.Duration
 
@@ -59,10 +62,10 @@ func failure(class schemas.Class, cause error, format string, args ...any) *Erro
 	return &Error{Class: class, cause: cause, Message: fmt.Sprintf(format, args...)}
 }
 
-// in is the same failure when the pause that is of use has become shorter.
+// in is the same failure later, when nobody was asked and this pause is of use.
 func (e *Error) in(wait time.Duration) *Error {
 	later := *e
-	later.RetryAfter = wait
+	later.RetryAfter, later.Replied = wait, false
 	return &later
 }
 
@@ -74,7 +77,7 @@ func errcodeFailure(code int, errmsg string) *Error {
 	}
 	return &Error{
 		Class: meaning.class, Errcode: code, Unknown: !known, RetryAfter: meaning.retryAfter,
-		PerItem: meaning.perItem, TooManyPairs: code == errcodeTooManyPairs, AllCorps: meaning.allCorps,
+		PerItem: meaning.perItem, TooManyPairs: code == errcodeTooManyPairs, AllCorps: meaning.allCorps, Replied: true,
 		Message: fmt.Sprintf("%s: %s (the API says: %s)", meaning.text, meaning.hint, errmsg),
 	}
 }

@@ -35,6 +35,8 @@ type exchange struct {
 	baseURL string
 	timeout time.Duration
 	where   string // what to check when something else answers
+	// refused is the class of a refusal that has no errcode, by HTTP status 4xx.
+	refused schemas.Class
 }
 
 // newExchange uses the client without its redirects, which would carry the access_token elsewhere, and its cookies.
@@ -44,6 +46,7 @@ func newExchange(cfg Config, client *http.Client) *exchange {
 		baseURL: cfg.BaseURL,
 		timeout: cfg.Timeout,
 		where:   "the base URL",
+		refused: schemas.Transient,
 	}
 }
 
@@ -106,7 +109,7 @@ func (x *exchange) broken(ctx context.Context, what string, err error, hide secr
 }
 
 // statusFailure is about a reply whose HTTP status is not 200: it comes from something before the API, which answers its
-// own errors with 200.
+// own errors with 200. A refusal of its kind, too, says nothing about what was asked, and passes when that is mended.
 func (x *exchange) statusFailure(resp *http.Response) *Error {
 	code := resp.StatusCode
 	switch {
@@ -115,7 +118,7 @@ func (x *exchange) statusFailure(resp *http.Response) *Error {
 		e.RetryAfter = retryAfter(resp.Header)
 		return e
 	case code >= 400:
-		return failure(schemas.Rejected, nil, "HTTP status %d: check %s and the proxy", code, x.where)
+		return failure(x.refused, nil, "HTTP status %d: check %s and the proxy", code, x.where)
 	case code >= 300:
 		return failure(schemas.Transient, nil,
 			"HTTP status %d: a redirect, which is never followed: check %s and the proxy", code, x.where)
@@ -123,13 +126,16 @@ func (x *exchange) statusFailure(resp *http.Response) *Error {
 	return failure(schemas.Transient, nil, "HTTP status %d: want 200", code)
 }
 
+// maxRetryAfter bounds what others may ask for: a proxy that asks for an hour shall not cost one.
+const maxRetryAfter = time.Minute
+
 // retryAfter reads the header of that name, where it has seconds; a date in it is ignored.
 func retryAfter(h http.Header) time.Duration {
 	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
 	if err != nil {
 		return 0
 	}
-	return min(time.Duration(seconds)*time.Second, time.Hour)
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
 // warns tells whether WeCom could read only a part of the call: it may answer 0 nevertheless, and just mention it.
@@ -143,8 +149,10 @@ func (v verdict) failure(hide secrets) error {
 		return errcodeFailure(v.errcode, hide.clean(v.errmsg))
 	}
 	if v.warns() {
-		return failure(schemas.Rejected, nil, "the API could not read the call: check the names of its fields, as the item field (the API says: %s)",
+		e := failure(schemas.Rejected, nil, "the API could not read the call: check the names of its fields, as the item field (the API says: %s)",
 			hide.clean(v.errmsg))
+		e.Replied = true
+		return e
 	}
 	return nil
 }

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"consentd/schemas"
 )
 
 // HTTPService fetches tokens from a service of the operator's: a GET of the URL is answered with HTTP status 200 and
@@ -32,8 +35,12 @@ type httpService struct {
 func (s httpService) Token(ctx context.Context) (token string, expiresIn time.Duration, err error) {
 	var reply tokenReply
 	x := newExchange(Config{Timeout: DefaultTimeout}, s.http)
-	x.where = "the token's url"
+	x.where, x.refused = "the token's url", schemas.Token
 	err = x.do(ctx, http.MethodGet, s.url, http.NoBody, urlSecrets(s.url), reply.decode)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Replied = false // it is not the API
+	}
 	if err != nil {
 		return "", 0, fetchFailure("token service", err)
 	}

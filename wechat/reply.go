@@ -127,7 +127,7 @@ func (r *replyReader) readEntries(kind entryKind) ([]PairConsent, error) {
 	return entries, err
 }
 
-// readEntry tells whether the entry has all that it needs: ids and word. Its time may be absent.
+// readEntry tells whether the entry has all that it needs: ids and word. Its time may be absent. What is null is absent.
 func (r *replyReader) readEntry(kind entryKind) (c PairConsent, complete bool, err error) {
 	if err := r.open('{', "an entry"); err != nil {
 		return c, false, err
@@ -206,10 +206,14 @@ func (r *replyReader) readString() (string, error) {
 }
 
 func (r *replyReader) readStringField(name string) (string, error) {
-	if k := r.dec.PeekKind(); k != '"' && k != 0 {
+	switch k := r.dec.PeekKind(); k {
+	case 'n':
+		return "", r.dec.SkipValue()
+	case '"', 0:
+		return r.readString()
+	default:
 		return "", fmt.Errorf("%s is %s: want a string", name, handjson.KindName(k))
 	}
-	return r.readString()
 }
 
 func (r *replyReader) readInt(name string, bits int) (int64, error) {

@@ -59,7 +59,7 @@ func TestErrors_NeverHoldATokenOrASecret(t *testing.T) {
 		},
 	}
 	endpoints := slices.Concat(tokenEndpoints, []tokenEndpoint{
-		{"single", singlePath, "", false, sourceSuite}, {"room", roomPath, "", false, sourceGetToken},
+		{name: "single", path: singlePath, source: sourceSuite}, {name: "room", path: roomPath, source: sourceGetToken},
 	})
 	for _, p := range endpoints {
 		for name, reply := range replies {

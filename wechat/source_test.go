@@ -56,7 +56,7 @@ func TestGetToken_FailuresAreThoseOfTheCalls(t *testing.T) {
 		{"IP not allowed", errcodeReply(60020, "not allow to access from your ip"), schemas.CorpStopped, 60020},
 		{"busy", errcodeReply(-1, "system busy"), schemas.Transient, -1},
 		{"too often", errcodeReply(45009, "api freq out of limit"), schemas.RateLimited, 45009},
-		{"unknown", errcodeReply(12345, "?"), schemas.Transient, 12345},
+		{"unknown", errcodeReply(12345, "?"), schemas.Token, 12345},
 		{"HTML", "<html>", schemas.Transient, 0},
 		{"no token", `{"errcode":0,"errmsg":"ok"}`, schemas.Token, 0},
 		{"a token of spaces", `{"errcode":0,"access_token":"a b"}`, schemas.Token, 0},
@@ -74,7 +74,10 @@ func TestGetToken_FailuresAreThoseOfTheCalls(t *testing.T) {
 			if e.Class != tt.class || e.Errcode != tt.code || calls.Load() != 0 {
 				t.Errorf("got %v and %d calls: want class %s, errcode %d and none", e, calls.Load(), tt.class, tt.code)
 			}
-			if tt.class != schemas.Token && !strings.HasPrefix(e.Message, "gettoken: ") {
+			if e.Unknown {
+				t.Error("an errcode of gettoken that nobody documented would end what is asked about")
+			}
+			if tt.code != 0 && !strings.HasPrefix(e.Message, "gettoken: ") {
 				t.Errorf("message %q does not say that it is about the token", e.Message)
 			}
 		})

@@ -109,7 +109,7 @@ type suiteTokens struct {
 
 	// refused is the ticket that is not sent again, and why. A TokenSource is asked by one goroutine at a time.
 	refused string
-	refusal error
+	refusal *Error
 }
 
 func (s *suiteTokens) Token(ctx context.Context) (token string, expiresIn time.Duration, err error) {
@@ -122,10 +122,11 @@ func (s *suiteTokens) Token(ctx context.Context) (token string, expiresIn time.D
 			break
 		}
 		token, expiresIn, err = s.fetch(ctx, ticket)
-		if !hasErrcode(err, errcodeTicketInvalid) {
+		var e *Error
+		if !errors.As(err, &e) || e.Errcode != errcodeTicketInvalid {
 			return token, expiresIn, err
 		}
-		s.refused, s.refusal = ticket, err
+		s.refused, s.refusal = ticket, e.in(e.RetryAfter)
 	}
 	return "", 0, s.refusal
 }

@@ -430,7 +430,7 @@ func TestSuite_WhatFailsAtTheSuiteConcernsAllCorps(t *testing.T) {
 		{suiteTokenPath, 60020, schemas.CorpStopped, true},
 		{suiteTokenPath, 45009, schemas.RateLimited, true},
 		{suiteTokenPath, -1, schemas.Transient, true},
-		{suiteTokenPath, 12345, schemas.Transient, true},
+		{suiteTokenPath, 12345, schemas.Token, true},
 		{corpTokenPath, 60020, schemas.CorpStopped, true},
 		{corpTokenPath, 40084, schemas.CorpStopped, false},
 		{corpTokenPath, 45009, schemas.RateLimited, false},

@@ -162,10 +162,12 @@ func (t *tokenCache) hold(e *Error, now time.Time) *Error {
 		if e.Class == schemas.CorpStopped {
 			t.pause = max(stoppedPause, min(2*t.pause, maxStoppedPause))
 		}
-		e = e.in(max(e.RetryAfter, t.pause))
+		held := *e
+		held.RetryAfter = max(e.RetryAfter, t.pause)
+		e = &held
 		t.notBefore = now.Add(e.RetryAfter)
 	}
-	t.failed = e
+	t.failed = e.in(e.RetryAfter)
 	return e
 }
 

@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -21,15 +22,16 @@ type tokenEndpoint struct {
 	says       string // what its failures begin with
 	allCorps   bool   // what fails there concerns all corps
 	source     func(t testing.TB, baseURL string, client *http.Client) TokenSource
+	refused    schemas.Class // what HTTP status 4xx is there
 }
 
 const servicePath = "/canary-path/token"
 
 var tokenEndpoints = []tokenEndpoint{
-	{"gettoken", getTokenPath, "gettoken: ", false, sourceGetToken},
-	{"get_suite_token", suiteTokenPath, "suite s1: get_suite_token: ", true, sourceSuite},
-	{"get_corp_token", corpTokenPath, "get_corp_token: ", false, sourceSuite},
-	{"http", servicePath, "token service: ", false, sourceHTTP},
+	{"gettoken", getTokenPath, "gettoken: ", false, sourceGetToken, schemas.Transient},
+	{"get_suite_token", suiteTokenPath, "suite s1: get_suite_token: ", true, sourceSuite, schemas.Transient},
+	{"get_corp_token", corpTokenPath, "get_corp_token: ", false, sourceSuite, schemas.Transient},
+	{"http", servicePath, "token service: ", false, sourceHTTP, schemas.Token},
 }
 
 func sourceGetToken(_ testing.TB, baseURL string, client *http.Client) TokenSource {
@@ -118,14 +120,14 @@ func TestTokenEndpoints_BrokenRepliesHaveTheirClass(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		reply http.HandlerFunc
-		class schemas.Class
+		class schemas.Class // empty: the endpoint's refused
 		code  int
 		says  string
 	}{
-		{"400", status(400), schemas.Token, 0, "status 400"},
-		{"401", status(401), schemas.Token, 0, "status 401"},
-		{"403", status(403), schemas.Token, 0, "status 403"},
-		{"404", status(404), schemas.Token, 0, "status 404"},
+		{"400", status(400), "", 0, "status 400"},
+		{"401", status(401), "", 0, "status 401"},
+		{"403", status(403), "", 0, "status 403"},
+		{"404", status(404), "", 0, "status 404"},
 		{"408", status(408), schemas.Transient, 0, "status 408"},
 		{"429", status(429), schemas.Transient, 0, "status 429"},
 		{"500", status(500), schemas.Transient, 0, "status 500"},
@@ -149,6 +151,7 @@ func TestTokenEndpoints_BrokenRepliesHaveTheirClass(t *testing.T) {
 		{"life a string", answer(`{"errcode":0,` + token + `,"expires_in":"7200"}`), schemas.Transient, 0, "malformed reply"},
 		{"wrong JSON", answer(`{"errcode":0,"errmsg":"Warning: wrong json format. ` + canaryToken + `",` + token + `}`), schemas.Token, 0, "wrong json format"},
 		{"errcode and nothing else", answer(`{"errcode":40001}`), schemas.CorpStopped, 40001, "wrong secret"},
+		{"errcode a string, refused", answer(`{"errcode":"40001"}`), schemas.CorpStopped, 40001, "wrong secret"},
 		{"errcode beside wrong types", answer(`{"errcode":40001,"access_token":5,"errmsg":[]}`), schemas.CorpStopped, 40001, "wrong secret"},
 		{"errcode beside invalid UTF-8", answer(`{"errcode":40001,"errmsg":"` + "\xff" + canaryToken + `"}`), schemas.CorpStopped, 40001, "wrong secret"},
 		{"errcode beside a token", answer(`{"errcode":40001,` + token + `}`), schemas.CorpStopped, 40001, "wrong secret"},
@@ -157,8 +160,12 @@ func TestTokenEndpoints_BrokenRepliesHaveTheirClass(t *testing.T) {
 			t.Run(tt.name+"/"+p.name, func(t *testing.T) {
 				t.Parallel()
 				e := mustFail(t, asks[0].call(t.Context(), p.setup(t, tt.reply)))
-				if e.Class != tt.class || e.Errcode != tt.code || !strings.Contains(e.Message, tt.says) || e.AllCorps != p.allCorps {
-					t.Errorf("got %v, all corps %t: want class %s, errcode %d, %q, %t", e, e.AllCorps, tt.class, tt.code, tt.says, p.allCorps)
+				class := cmp.Or(tt.class, p.refused)
+				if e.Class != class || e.Errcode != tt.code || !strings.Contains(e.Message, tt.says) || e.AllCorps != p.allCorps {
+					t.Errorf("got %v, all corps %t: want class %s, errcode %d, %q, %t", e, e.AllCorps, class, tt.code, tt.says, p.allCorps)
+				}
+				if said := tt.code != 0 || tt.class == schemas.Token; e.Replied != (said && p.path != servicePath) {
+					t.Errorf("%v: replied %t", e, e.Replied)
 				}
 				p.wantFailure(t, e)
 			})

@@ -2,6 +2,8 @@ package wechat
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,11 +31,13 @@ func (r *tokenReply) decode(body []byte) (verdict, error) {
 		return verdict{whole.Errcode, handedOut.hide(whole.Errmsg)}, nil
 	}
 	var bare struct {
-		Errcode int `json:"errcode"`
+		Errcode jsontext.Value `json:"errcode"`
 	}
 	lax := json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if json.Unmarshal(body, &bare, lax) == nil && bare.Errcode != 0 {
-		return verdict{errcode: bare.Errcode}, nil
+	if json.Unmarshal(body, &bare, lax) == nil {
+		if code, err := strconv.Atoi(strings.Trim(string(bare.Errcode), `"`)); err == nil && code != 0 {
+			return verdict{errcode: code}, nil
+		}
 	}
 	// The decoder's own words may have a part of the token.
 	return verdict{}, errors.New("want an object with a token, expires_in and, after a failure, errcode")
@@ -45,8 +49,8 @@ func (r *tokenReply) life() time.Duration {
 }
 
 // fetchFailure says of a failed fetch what was asked, and passes on everything else. Whatever is wrong with the token, the
-// conversations that are asked about are not at fault: it is never about single items, nor does something between here and
-// the API end them.
+// conversations that are asked about are not at fault: it is never about single items, and an errcode that nobody
+// documented, as a token service may have its own, does not end them.
 func fetchFailure(asked string, err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -54,9 +58,9 @@ func fetchFailure(asked string, err error) error {
 	}
 	told := *e
 	told.Message = asked + ": " + e.Message
-	if e.PerItem || e.Class == schemas.Rejected && e.Errcode == 0 {
+	if e.PerItem || e.Unknown || e.Class == schemas.Rejected && e.Errcode == 0 {
 		told.Class = schemas.Token
 	}
-	told.PerItem, told.TooManyPairs = false, false
+	told.PerItem, told.TooManyPairs, told.Unknown = false, false, false
 	return &told
 }
