@@ -26,7 +26,7 @@ demo: ## one round on this machine: requests, answers, withdrawals, changes; end
 # to the variable's value.
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
-	KAFKATEST_SKIPS="$$skips" go test -race -parallel 6 ./... || status=$$?; \
+	KAFKATEST_SKIPS="$$skips" go test -race -parallel 6 -timeout 30m ./... || status=$$?; \
 	go test -C chaos -race ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \
 		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \

@@ -96,7 +96,7 @@ func (r *Reply) outcome(i int) Outcome {
 func (c *Checker) call(ctx context.Context, l *lane, k kind, now time.Time) {
 	r := &Reply{
 		lane: l, kind: k, began: now, concurrency: l.concurrency,
-		batch: l.queues[k].take(c.policy.batchSize(k), now), probesOutage: c.outage.probing,
+		batch: l.queues[k].take(l.batchSize(k), now), probesOutage: c.outage.probing,
 	}
 	l.calls++
 	if l.halt != nil {

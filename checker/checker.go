@@ -91,7 +91,7 @@ func (c *Checker) Knows(corpID string) bool { return c.api.Knows(corpID) }
 // only waits.
 func (c *Checker) Supplied(corpID string) bool {
 	l := c.lanes[corpID]
-	return l != nil && l.supplied(c.policy)
+	return l != nil && l.supplied()
 }
 
 // Overdue tells whether a corp is so slow, or has so many questions, that one which is asked now would wait for longer
@@ -133,13 +133,13 @@ func (c *Checker) Refusal(corpID string, k schemas.Kind, now time.Time) *schemas
 		}
 		return nil
 	}
-	if l.halt != nil && (now.Before(l.halt.probeAt) || l.supplied(c.policy)) {
+	if l.halt != nil && (now.Before(l.halt.probeAt) || l.supplied()) {
 		return l.halt.failure
 	}
 	if q := &l.queues[kindOf(k)]; q.pausedUntil.Sub(now) > c.retry.MaxElapsed {
 		return q.paused
 	}
-	if !l.failing.IsZero() && c.outage.answered.Sub(l.failing) > aloneAfter && l.supplied(c.policy) {
+	if !l.failing.IsZero() && c.outage.answered.Sub(l.failing) > aloneAfter && l.supplied() {
 		return l.trouble
 	}
 	return nil
@@ -157,8 +157,9 @@ func (c *Checker) Ask(ctx context.Context, conversation schemas.Conversation, h 
 	k := kindOf(conversation.Kind)
 	queue := &l.queues[k]
 	queue.waiting = append(queue.waiting, q)
+	c.probeSoon(l)
 	switch {
-	case len(queue.waiting) >= c.policy.batchSize(k) && l.mayCall(now):
+	case len(queue.waiting) >= l.batchSize(k) && l.mayCall(now):
 		c.dispatch(ctx, l, now)
 	case len(queue.waiting) == 1:
 		c.schedule(l, now)
@@ -226,7 +227,7 @@ func (c *Checker) Flush(ctx context.Context, now time.Time) {
 	for len(c.alarms) > 0 && !now.Before(c.alarms[0].wakeAt) {
 		l := c.alarms[0]
 		if l.idle() {
-			c.forget(l)
+			c.retire(l, now)
 			continue
 		}
 		if over := l.overdue(c.policy, now); len(over) > 0 {
@@ -270,28 +271,35 @@ func (c *Checker) feed(ctx context.Context, k kind, now time.Time) {
 	}
 }
 
-// probe makes one call to find out whether the API answers again, of the lane that has waited longest for its turn.
+// probe makes one call to find out whether the API answers again, of a lane whose calls have not failed, or else of the one
+// that has waited longest for its turn.
 func (c *Checker) probe(ctx context.Context, now time.Time) {
 	if c.outage.probing || now.Before(c.outage.probeAt) {
 		return
 	}
-	for len(c.alarms) > 0 && !now.Before(c.alarms[0].wakeAt) {
-		l := c.alarms[0]
-		if l.idle() {
-			c.forget(l)
-			continue
+	var next *lane
+	for _, l := range c.lanes {
+		switch {
+		case l.place < 0 || now.Before(l.wakeAt): // it has nothing to do
+		case l.idle():
+			c.retire(l, now)
+		case !l.ready(single, c.policy, now) && !l.ready(room, c.policy, now):
+			c.schedule(l, now)
+		case next == nil || l.probesBefore(next):
+			next = l
 		}
-		for k := range kinds {
-			if l.ready(k, c.policy, now) {
-				c.budgets[k].ReserveN(now, 1) // there is always enough for a probe
-				c.outage.probing = true
-				c.call(ctx, l, k, now)
-				c.schedule(l, now)
-				return
-			}
-		}
-		c.schedule(l, now)
 	}
+	if next == nil {
+		return
+	}
+	k := single
+	if !next.ready(k, c.policy, now) {
+		k = room
+	}
+	c.budgets[k].ReserveN(now, 1) // there is always enough for a probe
+	c.outage.probing = true
+	c.call(ctx, next, k, now)
+	c.schedule(next, now)
 }
 
 // schedule sets when a lane is to be woken.
@@ -314,10 +322,18 @@ func (c *Checker) schedule(l *lane, now time.Time) {
 	}
 }
 
-// forget ends a lane that has been idle for long.
-func (c *Checker) forget(l *lane) {
+// retire ends a lane that has been idle for long. That a corp is stopped is remembered for as long as there is such a corp,
+// that it is paused a little longer than the pause.
+func (c *Checker) retire(l *lane, now time.Time) {
+	if l.halt != nil && c.api.Knows(l.corpID) || l.pausedAt(now.Add(-laneLife)) != nil {
+		l.idleSince = now
+		c.schedule(l, now)
+		return
+	}
 	heap.Remove(&c.alarms, l.place)
-	delete(c.lanes, l.corpID)
+	if c.lanes[l.corpID] == l { // it may have been in line for a call for so long that there is another
+		delete(c.lanes, l.corpID)
+	}
 }
 
 // Ended returns the questions that have their outcome since it was called last. They are good until it is called again.

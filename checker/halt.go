@@ -67,6 +67,15 @@ func (c *Checker) probeFailed(l *lane, e *wechat.Error, now time.Time) {
 	c.eachHalted(h, func(l *lane) { c.halt(l, h, now) })
 }
 
+// undecided is about a call that says nothing of why a corp is stopped. Did it probe that, the next call does, be it of
+// another corp that is stopped with it.
+func (c *Checker) undecided(r *Reply, now time.Time) {
+	if r.probesHalt() {
+		r.halt.probing = false
+		c.eachHalted(r.halt, func(l *lane) { c.schedule(l, now) })
+	}
+}
+
 // resume lets a stopped corp, or all of its provider, go on.
 func (c *Checker) resume(l *lane, now time.Time) {
 	h := l.halt

@@ -11,8 +11,8 @@ import (
 
 // policy says when a call is made, for all lanes alike.
 type policy struct {
-	// size is how many pairs make a full batch, linger how long one that is not full waits for more: longer than patience
-	// during a backlog, which ends soon after the backlog does.
+	// size is how many pairs make a full batch, of a lane whose calls the API takes so; linger how long one that is not full
+	// waits for more: longer than patience during a backlog, which ends soon after the backlog does.
 	size             int
 	linger, patience time.Duration
 	// concurrency is the most calls of a corp at once, perMinute of each kind in a minute.
@@ -39,20 +39,13 @@ func kindOf(k schemas.Kind) kind {
 	return single
 }
 
-// batchSize is how many questions make a full batch.
-func (p *policy) batchSize(k kind) int {
-	if k == room {
-		return 1
-	}
-	return p.size
-}
-
 // lane is a corp's own way to the API: its queues, its calls and its state. It is a plain value without a clock or a
 // goroutine.
 type lane struct {
 	corpID string
 	queues [kinds]queue
 	turn   kind // pairs and rooms take turns
+	size   int  // pairs in a full batch; the API may lower it
 
 	// calls in flight; never more than concurrency, which the API may lower. calm counts calls since that was changed.
 	calls, concurrency, calm int
@@ -77,15 +70,17 @@ type queue struct {
 	// again are batches to be called once more, before what waits: halves of a batch that was split, and what failed.
 	again  []*batch
 	budget *rate.Limiter
-	// Until pausedUntil the API refuses calls of this kind; paused says how it did.
+	// Until pausedUntil the API refuses calls of this kind; paused says how it did. quotaPause is how long it does since a
+	// quota was used up; zero: there were answers since.
 	pausedUntil time.Time
 	paused      *schemas.Failure
+	quotaPause  time.Duration
 	// starved: it stands in line for a call of the budget that all lanes share.
 	starved bool
 }
 
 func newLane(corpID string, p *policy) *lane {
-	l := &lane{corpID: corpID, concurrency: p.concurrency, place: -1}
+	l := &lane{corpID: corpID, size: p.size, concurrency: p.concurrency, place: -1}
 	for k := range l.queues {
 		l.queues[k].budget = newBudget(p.perMinute, p.began)
 	}
@@ -94,6 +89,14 @@ func newLane(corpID string, p *policy) *lane {
 
 // first puts questions before the others of their queue: they have waited already.
 func (q *queue) first(questions []*Question) { q.waiting = slices.Insert(q.waiting, 0, questions...) }
+
+// batchSize is how many questions make a full batch.
+func (l *lane) batchSize(k kind) int {
+	if k == room {
+		return 1
+	}
+	return l.size
+}
 
 func (l *lane) idle() bool {
 	for k := range l.queues {
@@ -105,11 +108,11 @@ func (l *lane) idle() bool {
 }
 
 // supplied tells whether enough waits to keep the lane's calls busy for one more round.
-func (l *lane) supplied(p *policy) bool {
+func (l *lane) supplied() bool {
 	batches := 0
 	for k := range l.queues {
 		q := &l.queues[k]
-		batches += len(q.again) + len(q.waiting)/p.batchSize(kind(k))
+		batches += len(q.again) + len(q.waiting)/l.batchSize(kind(k))
 	}
 	return batches >= l.concurrency
 }
@@ -164,8 +167,23 @@ func (l *lane) ready(k kind, p *policy, now time.Time) bool {
 	if !l.mayCall(now) {
 		return false
 	}
-	at, ok := l.queues[k].when(p, p.batchSize(k), now)
+	at, ok := l.queues[k].when(p, l.batchSize(k), now)
 	return ok && !at.After(now)
+}
+
+// maxQuotaPause bounds how long a lane rests that was over a quota: it is how late the end of an hour's window may be noticed.
+const maxQuotaPause = 10 * time.Minute
+
+// overQuota returns how long to rest after a call was over a quota. The API does not say whether a minute's or an hour's: one
+// that is still over it when the pause is over rests for twice as long.
+func (q *queue) overQuota(began time.Time, wait time.Duration) time.Duration {
+	switch {
+	case q.quotaPause == 0:
+		q.quotaPause = wait
+	case !began.Before(q.pausedUntil):
+		q.quotaPause = min(2*q.quotaPause, max(wait, maxQuotaPause))
+	}
+	return q.quotaPause
 }
 
 // laneLife is how long an idle lane is kept: by then its budgets are full, as those of a new one are.
@@ -180,14 +198,12 @@ func (l *lane) wake(p *policy, now time.Time, outage bool) (at time.Time, ok boo
 		}
 	}
 	if l.idle() {
-		if l.halt == nil {
-			soonest(l.idleSince.Add(laneLife))
-		}
+		soonest(l.idleSince.Add(laneLife))
 		return at, ok
 	}
 	for k := range l.queues {
 		q := &l.queues[k]
-		if t, any := q.when(p, p.batchSize(kind(k)), now); any && !q.starved {
+		if t, any := q.when(p, l.batchSize(kind(k)), now); any && !q.starved {
 			switch {
 			case l.halt != nil && !l.halt.probing:
 				soonest(later(t, l.halt.probeAt))

@@ -11,6 +11,8 @@ type Request struct {
 	schemas.Request
 	// Record is where the request's record stands, Origin its first one: they differ after it was parked.
 	Record, Origin schemas.Origin
+	// At is when the request was written, as far as is known: of one that was forwarded or parked, when work on it first began.
+	At time.Time
 	// FirstAttemptAt is when work on it first began, NotBefore when it may go on, Attempts how many calls were made for it
 	// since, up to this record.
 	FirstAttemptAt, NotBefore time.Time

@@ -20,11 +20,7 @@ const unknownErrcodeTries = 3
 func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time) {
 	l := r.lane
 	l.calls--
-	if r.err == nil || r.err.Class != schemas.Transient || r.err.Unknown {
-		c.apiAnswered(now)
-	} else {
-		c.apiFailed(r, now)
-	}
+	c.heard(r, now)
 	if !c.outage.down {
 		for _, q := range r.batch.questions {
 			q.attempts++
@@ -39,7 +35,11 @@ func (c *Checker) Settled(ctx context.Context, r *Reply, now time.Time) {
 	case r.err.Temporary():
 		c.failed(r, now)
 	default:
-		c.laneAnswered(r, now)
+		if r.err.PerItem {
+			c.laneAnswered(r, now)
+		} else {
+			c.undecided(r, now)
+		}
 		c.refused(r)
 	}
 	c.dispatch(ctx, l, now)
@@ -53,6 +53,7 @@ func (c *Checker) laneAnswered(r *Reply, now time.Time) {
 		l.reported = false
 		c.log.Info().Str("corp_id", l.corpID).Msg("the corp's calls work again")
 	}
+	l.queues[r.kind].quotaPause = 0
 	if r.probesHalt() {
 		c.resume(l, now)
 	}
@@ -89,10 +90,10 @@ func (c *Checker) refused(r *Reply) {
 		c.endAll(questions, f, r.At)
 		return
 	}
-	if r.err.TooManyPairs && half < c.policy.size {
-		c.policy.size = half
+	if r.err.TooManyPairs && half < r.lane.size {
+		r.lane.size = half
 		Why(c.log.Error(), r.lane.corpID, failureOf(r.err)).Int("pairs", len(questions)).Int("batch_size", half).
-			Msg("the API takes fewer pairs in a call than batch.size: going on with smaller batches, set batch.size to what it takes")
+			Msg("the API takes fewer pairs in a call than batch.size: going on with smaller batches of this corp, set batch.size to what it takes")
 	}
 	queue := &r.lane.queues[r.kind]
 	queue.again = append(queue.again, &batch{questions: questions[:half:half]}, &batch{questions: questions[half:]})
@@ -116,9 +117,7 @@ const calmCalls = 20
 func (c *Checker) failed(r *Reply, now time.Time) {
 	l, b, e := r.lane, r.batch, r.err
 	f := failureOf(e)
-	if r.probesHalt() {
-		l.halt.probing = false // it said nothing of what is to be found out: the next call does
-	}
+	c.undecided(r, now)
 	if e.Unknown {
 		b.unknown++
 	} else if e.Class != schemas.RateLimited {
@@ -129,6 +128,9 @@ func (c *Checker) failed(r *Reply, now time.Time) {
 	}
 	queue := &l.queues[r.kind]
 	wait := e.RetryAfter
+	if e.Class == schemas.RateLimited && wait > 0 {
+		wait = queue.overQuota(r.began, wait)
+	}
 	switch {
 	case e.Class == schemas.Transient:
 		// No pause: else a gateway could have all corps parked that is itself in trouble.
@@ -176,7 +178,7 @@ func (c *Checker) nextPause(b *batch) time.Duration {
 }
 
 // pause keeps a lane from making calls of one kind for a time. What it would keep waiting for longer than calls are tried
-// ends at once.
+// ends at once, but for in an outage.
 func (c *Checker) pause(l *lane, k kind, f *schemas.Failure, now time.Time, wait time.Duration) {
 	queue := &l.queues[k]
 	until := now.Add(wait)
@@ -184,7 +186,7 @@ func (c *Checker) pause(l *lane, k kind, f *schemas.Failure, now time.Time, wait
 		return
 	}
 	queue.pausedUntil, queue.paused = until, f
-	if wait > c.retry.MaxElapsed {
+	if wait > c.retry.MaxElapsed && !c.outage.down {
 		c.report(l, f)
 		c.endAll(queue.drain(), f, now)
 	}

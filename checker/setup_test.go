@@ -219,3 +219,9 @@ func (d *desk) expectFailure(t *testing.T, w checker.Waiter, class schemas.Class
 		t.Errorf("item %d: got %+v, want class %s, errcode %d, %d attempts and a message", w.Item, f, class, errcode, attempts)
 	}
 }
+
+// states are those of the corps that were asked about lately.
+func states(d *desk) []checker.LaneState {
+	lanes, _ := d.States(time.Now())
+	return lanes
+}

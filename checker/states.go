@@ -16,17 +16,19 @@ type LaneState struct {
 	Failure *schemas.Failure
 }
 
+// Stopped is the state of a corp whose calls need a person.
+const Stopped = "stopped"
+
 const (
 	stateIdle    = "idle"
 	stateWorking = "working"
 	stateFailing = "failing"
 	statePaused  = "paused"
-	stateStopped = "stopped"
 )
 
 // LaneStates returns the states that a corp can be in.
 func LaneStates() []string {
-	return []string{stateIdle, stateWorking, stateFailing, statePaused, stateStopped}
+	return []string{stateIdle, stateWorking, stateFailing, statePaused, Stopped}
 }
 
 // States returns how each corp is that was asked about lately, and whether the API is down for all.
@@ -52,7 +54,7 @@ func (l *lane) state(now time.Time) LaneState {
 	paused := l.pausedAt(now)
 	switch {
 	case l.halt != nil:
-		s.State, s.Failure = stateStopped, l.halt.failure
+		s.State, s.Failure = Stopped, l.halt.failure
 	case paused != nil:
 		s.State, s.Failure = statePaused, paused
 	case !l.failing.IsZero():

@@ -330,7 +330,7 @@ func TestOutage_EverythingWaitsAndNothingIsParked(t *testing.T) {
 		for _, corp := range corps[1:] {
 			a.fail(corp, nil)
 		}
-		a.fail("ww1", &wechat.Error{Class: schemas.NotFound, Errcode: 301061, Message: "no such customer"})
+		a.fail("ww1", &wechat.Error{Class: schemas.NotFound, Errcode: 301061, PerItem: true, Replied: true, Message: "no such customer"})
 		d.work(11 * time.Second)
 		if d.Outage() {
 			t.Fatal("still an outage after the API answered")

@@ -23,8 +23,16 @@ type Offsets struct {
 	held int
 }
 
-// maxHeld bounds the words that are not wholly done, so that the metadata always fits: the brokers take 4,096 bytes.
-const maxHeld = 336
+// What bounds the words that are not wholly done, so that the metadata fits: the brokers take 4,096 bytes of base64. Each word
+// takes its mask and the distance from the one before, which is most often one byte.
+const (
+	maxRaw    = 4096 / 4 * 3
+	headBytes = 1 + 6 // the format, and how many offsets are told of
+	wordBytes = 8
+	maxHeld   = 336
+	// So many words fit wherever they are, below 2^40 offsets.
+	fitsAnyway = (maxRaw - headBytes) / (wordBytes + 5)
+)
 
 // Start sets where the partition is taken up, as it was committed. After an error, which says what is wrong with the
 // metadata, it starts as if there were none.
@@ -71,7 +79,23 @@ func (o *Offsets) Done(offset int64) {
 }
 
 // Full tells that the record at offset may not be taken until some before it are done.
-func (o *Offsets) Full(offset int64) bool { return offset >= o.end && o.held >= maxHeld }
+func (o *Offsets) Full(offset int64) bool {
+	if offset < o.end || o.held < fitsAnyway {
+		return false
+	}
+	last, size := o.open[0].index, headBytes
+	add := func(index int64) {
+		size += wordBytes + (bits.Len64(uint64(index-last)|1)+6)/7 // seven bits a byte
+		last = index
+	}
+	for _, w := range o.open {
+		if w.mask != 0 {
+			add(w.index)
+		}
+	}
+	add(offset / wordBits)
+	return size > maxRaw || o.held >= maxHeld
+}
 
 // Committable returns the first offset that is not done, and what is to be committed with it.
 func (o *Offsets) Committable() (next int64, metadata string) {

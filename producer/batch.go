@@ -117,14 +117,20 @@ func (b *Batch) DeadLetter(key, value []byte, original []schemas.Header, t *sche
 // Done says how far a partition's requests are done with this batch.
 func (b *Batch) Done(tp broker.TopicPartition, next broker.Offset) { b.offsets[tp] = next }
 
-// Anchor gives a batch that moves no offset one that stays where it is: an older generation is found out by its offsets.
+// Anchor gives a batch that moves no offset one that stays where it is: an older generation is found out by its offsets. It is
+// one of the forward topic, where there is any: the others may have been deleted meanwhile.
 func (b *Batch) Anchor(committed map[broker.TopicPartition]broker.Offset) {
 	if len(b.offsets) > 0 {
 		return
 	}
 	for tp, next := range committed {
-		b.offsets[tp] = next
-		return
+		if len(b.offsets) == 0 || tp.Topic == b.producer.forward {
+			clear(b.offsets)
+			b.offsets[tp] = next
+		}
+		if tp.Topic == b.producer.forward {
+			return
+		}
 	}
 }
 

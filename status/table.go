@@ -184,6 +184,3 @@ func (t *Table) Commit() {
 	}
 	t.staged = t.staged[1:]
 }
-
-// Drop forgets all that is staged: the oldest transaction failed, and the later ones were built on it.
-func (t *Table) Drop() { t.staged = nil }

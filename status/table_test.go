@@ -136,10 +136,6 @@ func TestTable_IsAMapWithStagesAboveIt(t *testing.T) {
 				maps.DeleteFunc(model.base, func(_ schemas.Hash, e status.Entry) bool { return e.Kind == "" })
 				model.stages = model.stages[1:]
 			},
-			"drop": func(*rapid.T) {
-				table.Drop()
-				model.stages = nil
-			},
 			"": func(t *rapid.T) {
 				if table.Len() != len(model.base) {
 					t.Fatalf("Len %d, want %d", table.Len(), len(model.base))

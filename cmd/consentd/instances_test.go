@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"consentd/internal/kafkatest"
 	"consentd/wechat/wechattest"
@@ -111,4 +114,18 @@ func TestRun_RefusesTopicsThatDisagreeAboutTheHomes(t *testing.T) {
 			t.Errorf("exit code %d, want 1 and %q:\n%s", code, want, d.log.Bytes())
 		}
 	})
+}
+
+func TestRun_ABrokerThatIsNotReadyAtAnAssignmentIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	w := setup(t, b, wechattest.Options{})
+	b.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: w.topics.status, Err: kerr.NotLeaderForPartition})
+	d := w.start()
+	d.awaitLog("reading what is known was interrupted, trying again")
+	d.awaitLog(`"assigned"`)
+	d.stop()
+	if log := string(d.log.Bytes()); strings.Contains(log, "joining the group again") {
+		t.Errorf("all members would have begun anew:\n%s", log)
+	}
 }

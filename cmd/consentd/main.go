@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,6 +29,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdout, stderr io.Writer) int {
+	// net/http tells the standard logger how a reply begins that nobody waited for, be it a token.
+	log.SetOutput(io.Discard)
 	ctx, stop := untilSignalled(context.Background(), stderr)
 	defer stop()
 	root := rootCommand()

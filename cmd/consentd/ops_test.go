@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"consentd/internal/kafkatest"
 	"consentd/wechat/wechattest"
@@ -72,6 +74,29 @@ func TestOps_SaysWhetherTheDaemonIsReadyAndWhatItDid(t *testing.T) {
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in the metrics", want)
+		}
+	}
+	d.stop()
+}
+
+func TestOps_WhatIsDoneIsNotShownAsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	d := w.start()
+	address := d.opsAddress()
+	kafkatest.Produce(t, w.broker.Addr(), w.request("k", pairsRequest("r-1", "nobody", 1)))
+	w.await(1)
+	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
+		_, metrics := get(t, address+"/metrics")
+		done := true
+		for _, want := range []string{"consentd_in_flight_items 0\n", "consentd_request_duration_seconds_count 1\n", `consentd_items_total{outcome="unknown_corp",source=""} 1`} {
+			done = done && strings.Contains(metrics, want)
+		}
+		if done {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("one request was answered long ago, and nothing else was asked:\n%s", metrics)
 		}
 	}
 	d.stop()

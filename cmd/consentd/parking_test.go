@@ -98,6 +98,7 @@ func TestParking_WhatIsNeverAnsweredExpires(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Embedded(t)
 	w := setup(t, b, wechattest.Options{})
+	w.change("max_age: 10m", "max_age: 10s")
 	w.sim.Script(wechattest.Fault{Corp: "ww1", Errcode: 45033})
 	kafkatest.Produce(t, b.Addr(), w.request("its key", pairsRequest("r-1", "ww1", 2)))
 	d := w.start()

@@ -324,11 +324,7 @@ func TestSchedule_LeavesTheCallsToRequestsThatWait(t *testing.T) {
 		lines = append(lines, fmt.Sprintf(`{"request_id":"live-%d","corp_id":"ww1","kind":"single","items":[%s]}`, i, strings.Join(items, ",")))
 	}
 	w.produceLines(lines)
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.write(w.config, strings.Replace(string(text), "consumer: {", "consumer: {max_in_flight: 1000, ", 1))
+	w.change("consumer: {", "consumer: {max_in_flight: 1000, ")
 	w.start()
 	w.await(requests*pairs + due)
 	answered := 0 // of those who waited, before the first recheck was made

@@ -148,7 +148,7 @@ func TestReplay_KilledInTheMiddleAndResumedPublishesEachOnce(t *testing.T) {
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
 		t.Parallel()
 		w := setup(t, b, wechattest.Options{})
-		const letters = 20_000
+		const letters = 100_000
 		w.produceLetters(letters)
 		p, id := w.replaying(3000, "--rate", "4000")
 		p.kill()

@@ -112,13 +112,26 @@ func (w *world) configure(baseURL string, corps ...string) {
 	y.WriteString(anyPort)
 	// With the race detector, and other tests beside it, the daemon takes longer to gather a batch.
 	fmt.Fprintf(&y, "batch: {linger: 100ms}\n")
-	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s, max_age: 10s, delays: [%s]}\n", strings.Join(retryDelays, ", "))
+	fmt.Fprintf(&y, "retry: {initial_interval: 50ms, max_interval: 200ms, max_elapsed: 2s, max_age: 10m, delays: [%s]}\n", strings.Join(retryDelays, ", "))
 	y.WriteString("corps:\n")
 	for _, c := range corps {
 		fmt.Fprintf(&y, "  - {corp_id: %s, token: {source: gettoken, secret_file: %q}}\n", c, secret)
 	}
 	w.config = filepath.Join(dir, "consentd.yaml")
 	w.write(w.config, y.String())
+}
+
+// change has the configuration say something else in the place of a text.
+func (w *world) change(from, to string) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), from) {
+		w.t.Fatalf("the configuration has no %q:\n%s", from, text)
+	}
+	w.write(w.config, strings.Replace(string(text), from, to, 1))
 }
 
 func (w *world) write(file, content string) {

@@ -114,11 +114,17 @@ func (c *Cluster) Partitions(ctx context.Context, topics ...string) (map[string]
 // leaders returns the leader of each partition of a topic as of the cached metadata, at most metadataTTL old; -1 for a
 // partition without one.
 func (c *Cluster) leaders(ctx context.Context, topic string) ([]int32, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	r, err := c.transport.RoundTrip(ctx, c.addr, &metadata.Request{TopicNames: []string{topic}})
 	if err != nil {
 		return nil, fmt.Errorf("metadata of %s: %w", topic, err)
 	}
-	t := r.(*metadata.Response).Topics[0]
+	topics := r.(*metadata.Response).Topics
+	if len(topics) != 1 {
+		return nil, fmt.Errorf("metadata of %s: the answer has %d topics", topic, len(topics))
+	}
+	t := topics[0]
 	if t.ErrorCode != 0 {
 		return nil, fmt.Errorf("topic %s: %w", topic, kafka.Error(t.ErrorCode))
 	}
@@ -148,25 +154,32 @@ func (c *Cluster) AllPartitions(ctx context.Context, topic string) ([]TopicParti
 	return tps, err
 }
 
-// byLeader sorts partitions by the broker that leads them. Those without a leader at the moment are left out.
-func (c *Cluster) byLeader(ctx context.Context, tps []TopicPartition) (map[int32][]TopicPartition, error) {
-	led := make(map[int32][]TopicPartition)
+// byLeader sorts partitions by the broker that leads them. Those without a leader at the moment are left out, as are those of
+// a topic that does not exist; absent says so of one of them, nil: there is none.
+func (c *Cluster) byLeader(ctx context.Context, tps []TopicPartition) (led map[int32][]TopicPartition, absent, err error) {
+	led = make(map[int32][]TopicPartition)
 	known := make(map[string][]int32)
 	for _, tp := range tps {
 		leaders, ok := known[tp.Topic]
 		if !ok {
-			var err error
-			if leaders, err = c.leaders(ctx, tp.Topic); err != nil {
-				return nil, err
+			leaders, err = c.leaders(ctx, tp.Topic)
+			if err != nil && !errors.Is(err, kafka.UnknownTopicOrPartition) {
+				return nil, nil, err
+			}
+			if err != nil {
+				absent = err
 			}
 			known[tp.Topic] = leaders
 		}
-		if int(tp.Partition) < len(leaders) && leaders[tp.Partition] >= 0 {
+		switch {
+		case int(tp.Partition) < len(leaders) && leaders[tp.Partition] >= 0:
 			id := leaders[tp.Partition]
 			led[id] = append(led[id], tp)
+		case absent == nil:
+			absent = fmt.Errorf("%s: %w", tp, kafka.LeaderNotAvailable)
 		}
 	}
-	return led, nil
+	return led, absent, nil
 }
 
 // TopicSpec is a topic to create.

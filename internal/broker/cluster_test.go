@@ -190,10 +190,10 @@ func TestByLeader_LeavesOutPartitionsThatNobodyLeads(t *testing.T) {
 		res.Topics = append(res.Topics, described)
 		return res, nil, true
 	})
-	got, err := c.byLeader(ctx, []TopicPartition{{topic, 0}, {topic, 1}, {topic, 2}, {topic, 3}, {topic, 4}})
+	got, absent, err := c.byLeader(ctx, []TopicPartition{{topic, 0}, {topic, 1}, {topic, 2}, {topic, 3}, {topic, 4}})
 	want := map[int32][]TopicPartition{0: {{topic, 1}, {topic, 3}}, 1: {{topic, 0}}}
-	if err != nil || !maps.EqualFunc(got, want, slices.Equal) {
-		t.Errorf("got %v, %v, want %v", got, err, want)
+	if err != nil || !errors.Is(absent, kafka.LeaderNotAvailable) || !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %v, %v, %v, want %v", got, absent, err, want)
 	}
 }
 

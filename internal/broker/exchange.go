@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -106,6 +107,10 @@ func (e toGroup) Group() string { return e.group }
 // caller; the response keeps in until then. The zero value is ready.
 type buffers struct{ out, in []byte }
 
+// requestTimeout is how long a broker may take to answer, over what it was told to wait: it bounds what a broker that hangs
+// can hold up.
+const requestTimeout = 30 * time.Second
+
 // send routes one request and returns its response. After an error it leaves b empty: the connection's goroutine may still
 // be at work on what was lent to it.
 func (c *Cluster) send(ctx context.Context, route func(*exchange) protocol.Message, req kmsg.Request, version int16, b *buffers) (kmsg.Response, error) {
@@ -117,6 +122,8 @@ func (c *Cluster) send(ctx context.Context, route func(*exchange) protocol.Messa
 		request: formatter.AppendRequest(b.out[:0], req, correlationID), buf: b.in,
 	}
 	*b = buffers{}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	if _, err := c.transport.RoundTrip(ctx, c.addr, route(e)); err != nil {
 		return nil, fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), err)
 	}

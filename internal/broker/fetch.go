@@ -31,8 +31,6 @@ type FetchOptions struct {
 const (
 	// A broker answers a fetch at once when there is a record, else after so long. It bounds how long a stop takes too.
 	fetchMaxWait = 500 * time.Millisecond
-	// How long over fetchMaxWait a response may take before the connection counts as broken.
-	fetchGrace = 30 * time.Second
 	// How long partitions without a leader are left alone.
 	leaderlessPause = metadataTTL
 )
@@ -51,8 +49,9 @@ type Fetched struct {
 
 // Fetch reads the committed records of the partitions from the given positions on, many of them in one request, and
 // hands them to handle: in order for each partition, from one goroutine for each broker. It goes on until ctx ends or
-// handle returns an error, which it then returns; brokers that fail and leaders that move are waited for, only a Permanent
-// error is returned too.
+// handle returns an error, which it then returns; brokers that fail, leaders that move and topics that are absent are waited
+// for, only a Permanent error is returned too. The context of handle is ctx: whatever a broker does, what was handed over is
+// handed over once.
 func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o FetchOptions, handle func(context.Context, *Fetched) error) error {
 	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*position, len(from))}
 	tps := make([]TopicPartition, 0, len(from))
@@ -148,22 +147,24 @@ func (e *handlerError) Error() string { return e.err.Error() }
 
 // run fetches while the leaders stay where they are.
 func (f *fetch) run(ctx context.Context, tps []TopicPartition) error {
-	led, err := f.cluster.byLeader(ctx, tps)
+	led, absent, err := f.cluster.byLeader(ctx, tps)
 	if err != nil {
 		return err
 	}
-	have := 0
-	g, ctx := errgroup.WithContext(ctx)
+	g, fetching := errgroup.WithContext(ctx)
 	for id, tps := range led {
-		have += len(tps)
-		g.Go(func() error { return f.runBroker(ctx, id, tps) })
+		g.Go(func() error { return f.runBroker(ctx, fetching, id, tps) })
 	}
-	if have < len(tps) {
+	if absent != nil {
+		if errors.Is(absent, kafka.UnknownTopicOrPartition) {
+			f.options.Log.Warn().Err(absent).Str("hint", "make it again; if it was deleted on purpose, restart when it is no longer configured").
+				Msg("a topic that is read does not exist: it is waited for, the others go on")
+		}
 		g.Go(func() error {
 			select {
 			case <-time.After(leaderlessPause):
 				return errLeaderless
-			case <-ctx.Done():
+			case <-fetching.Done():
 				return nil
 			}
 		})
@@ -176,7 +177,8 @@ func (f *fetch) run(ctx context.Context, tps []TopicPartition) error {
 
 var errLeaderless = errors.New("partitions without a leader")
 
-func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) error {
+// runBroker fetches from one broker while fetching lasts. What it got is handed on even then, while ctx lasts.
+func (f *fetch) runBroker(ctx, fetching context.Context, id int32, tps []TopicPartition) error {
 	var b buffers
 	var reader batchReader
 	for turn := 0; ; turn++ {
@@ -185,7 +187,7 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 		wanted, maxWait := slices.Concat(tps[first:], tps[:first]), fetchMaxWait
 		if f.options.Wanted != nil {
 			var err error
-			if wanted, maxWait, err = f.options.Wanted(ctx, wanted); err != nil {
+			if wanted, maxWait, err = f.options.Wanted(fetching, wanted); err != nil {
 				return &handlerError{err}
 			}
 			for _, tp := range tps {
@@ -194,7 +196,7 @@ func (f *fetch) runBroker(ctx context.Context, id int32, tps []TopicPartition) e
 				}
 			}
 		}
-		res, err := f.request(ctx, id, wanted, min(maxWait, fetchMaxWait), &b)
+		res, err := f.request(fetching, id, wanted, min(maxWait, fetchMaxWait), &b)
 		if err != nil {
 			return err
 		}
@@ -242,8 +244,6 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 		t := &req.Topics[place]
 		t.Partitions = append(t.Partitions, p)
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchMaxWait+fetchGrace)
-	defer cancel()
 	r, err := f.cluster.send(ctx, brokerID(id), req, fetchVersion, b)
 	if err != nil {
 		return nil, err
@@ -258,6 +258,9 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 // take hands one partition's records on; followed tells that others of the same response come next.
 func (f *fetch) take(ctx context.Context, tp TopicPartition, p *kmsg.FetchResponseTopicPartition, followed bool, reader *batchReader) error {
 	next := f.next[tp]
+	if next == nil {
+		return fmt.Errorf("fetch: the broker's answer has %s, which nobody asked for", tp)
+	}
 	switch err := kafka.Error(p.ErrorCode); {
 	case err == kafka.OffsetOutOfRange:
 		position, err := f.options.OutOfRange(ctx, tp, next.offset)

@@ -428,6 +428,64 @@ func TestFetch_WaitsForAnAbsentTopicAndDoesNotCreateIt(t *testing.T) {
 	})
 }
 
+func TestFetch_ATopicThatIsDeletedStopsNoOther(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		gone, stays := makeTopic(t, b, 1, nil), makeTopic(t, b, 1, nil)
+		ctx, c := setup(t, b, gone, stays)
+		read := make(chan struct{}, 2)
+		r := newReading(func(r *reading) bool { read <- struct{}{}; return r.count == 2 })
+		ended := make(chan error, 1)
+		go func() {
+			from := map[TopicPartition]int64{{gone, 0}: 0, {stays, 0}: 0}
+			ended <- c.Fetch(ctx, from, FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20}, r.take)
+		}()
+		write(t, b, stays, 0, "before")
+		<-read
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.TopicNames = []string{gone}
+		if _, err := req.RequestWith(ctx, franz(t, b)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, b, stays, 0, "after")
+		if err := <-ended; !errors.Is(err, errEnough) {
+			t.Errorf("%v; got %v", err, r.values)
+		}
+	})
+}
+
+func TestFetch_WhatWasHandedOverOutlivesTheFailureOfAnotherBroker(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t, kfake.NumBrokers(2))
+	topic := makeTopic(t, b, 2, nil)
+	for p := range int32(2) {
+		if err := b.Cluster().MoveTopicPartition(topic, p, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, c := setup(t, b, topic)
+	write(t, b, topic, 0, "slow")
+	logged, log := newAlerts()
+	handled := 0
+	err := c.Fetch(ctx, all(topic, 2), FetchOptions{MaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Log: log}, func(handling context.Context, _ *Fetched) error {
+		if handled++; handled > 1 {
+			return errEnough
+		}
+		// While this is being handled the other broker fails.
+		b.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Partitions: []int32{1}, Err: kerr.UnknownServerError})
+		write(t, b, topic, 1, "next")
+		if handling != ctx {
+			return errors.New("handling has a context that ends with the other broker's fetch")
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) || handled != 2 {
+		t.Errorf("%v after %d records, want each handed over once", err, handled)
+	}
+	logged.wait(ctx, t)
+}
+
 func TestFetch_BringsEachRecordOnceWhereverItsResponsesAreCutOff(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {

@@ -26,9 +26,12 @@ func (c *Cluster) HighWatermarks(ctx context.Context, tps []TopicPartition) (map
 }
 
 func (c *Cluster) listOffsets(ctx context.Context, tps []TopicPartition, timestamp int64) (map[TopicPartition]int64, error) {
-	led, err := c.byLeader(ctx, tps)
+	led, absent, err := c.byLeader(ctx, tps)
+	if err == nil {
+		err = absent
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("offsets: %w", err)
 	}
 	found := make(map[TopicPartition]int64, len(tps))
 	for id, tps := range led {

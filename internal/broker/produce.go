@@ -228,14 +228,12 @@ func (r *Records) waiting() []TopicPartition {
 
 // produceRound sends the next batch of each partition, in the transaction of that id, if any.
 func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicPartition, transactionalID string, stamp func(TopicPartition) stamp) error {
-	led, err := c.byLeader(ctx, waiting)
+	led, absent, err := c.byLeader(ctx, waiting)
 	if err != nil {
 		return err
 	}
-	have := 0
 	var g errgroup.Group
 	for id, tps := range led {
-		have += len(tps)
 		b := r.requests[id]
 		if b == nil {
 			if r.requests == nil {
@@ -250,11 +248,13 @@ func (c *Cluster) produceRound(ctx context.Context, r *Records, waiting []TopicP
 		}
 		g.Go(func() error { return c.produceTo(ctx, id, tps, r, b, req, stamp) })
 	}
-	err = g.Wait()
-	if err == nil && have < len(waiting) {
-		err = fmt.Errorf("produce: %w", kafka.LeaderNotAvailable)
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	return err
+	if absent != nil {
+		return fmt.Errorf("produce: %w", absent)
+	}
+	return nil
 }
 
 func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition, r *Records, b *buffers, req *kmsg.ProduceRequest, stamp func(TopicPartition) stamp) error {
@@ -274,23 +274,25 @@ func (c *Cluster) produceTo(ctx context.Context, id int32, tps []TopicPartition,
 		req.Topics = append(req.Topics, t)
 	}
 	b.out = slices.Grow(b.out[:0], size+requestOverhead) // else it is copied again and again as it grows
-	ctx, cancel := context.WithTimeout(ctx, 2*produceTimeout)
-	defer cancel()
 	res, err := c.send(ctx, brokerID(id), req, produceVersion, b)
 	if err != nil {
 		return err
 	}
+	answered := make(map[TopicPartition]kafka.Error)
 	for _, t := range res.(*kmsg.ProduceResponse).Topics {
 		for _, p := range t.Partitions {
-			tp := TopicPartition{t.Topic, p.Partition}
-			if p.ErrorCode != 0 {
-				failed := fmt.Errorf("produce to %s: %w", tp, kafka.Error(p.ErrorCode))
-				if err == nil || Permanent(failed) { // which must not be hidden by one that passes
-					err = failed
-				}
-				continue
-			}
+			answered[TopicPartition{t.Topic, p.Partition}] = kafka.Error(p.ErrorCode)
+		}
+	}
+	for _, tp := range tps {
+		code, ok := answered[tp]
+		switch {
+		case ok && code == 0:
 			r.partitions[tp].sent++
+		case !ok:
+			err = fmt.Errorf("produce to %s: the broker's answer does not say what became of it", tp)
+		case err == nil || Permanent(code): // which must not be hidden by one that passes
+			err = fmt.Errorf("produce to %s: %w", tp, code)
 		}
 	}
 	return err

@@ -40,6 +40,7 @@ const (
 	atRecords         = 61
 
 	codecMask     = 0x07
+	logAppendTime = 0x08
 	transactional = 0x10
 	control       = 0x20
 
@@ -140,6 +141,8 @@ func (b *batchReader) readBatch(batch []byte, base, last int64) error {
 		}
 	}
 	baseTimestamp := int64(binary.BigEndian.Uint64(batch[atBaseTimestamp:]))
+	brokersTime := batch[atAttributes+1]&logAppendTime != 0
+	maxTimestamp := int64(binary.BigEndian.Uint64(batch[atMaxTimestamp:]))
 	d := varintReader{src: records}
 	lowest := base // that the next record's offset may be
 	for range binary.BigEndian.Uint32(batch[atRecordCount:]) {
@@ -151,6 +154,9 @@ func (b *batchReader) readBatch(batch []byte, base, last int64) error {
 		d.src = d.src[size:]
 		r.skip(1) // attributes: none are defined
 		record := Record{Timestamp: baseTimestamp + r.varint(), Offset: base + r.varint(), Key: r.bytes(), Value: r.bytes()}
+		if brokersTime {
+			record.Timestamp = maxTimestamp // those of the records stay as they were sent
+		}
 		first := len(b.headers)
 		b.headers = r.headers(b.headers)
 		record.Headers = b.headers[first:len(b.headers):len(b.headers)]

@@ -48,15 +48,18 @@ func (c *Cluster) NewTransactor(id string, timeout time.Duration, log zerolog.Lo
 	}
 }
 
-// ErrFenced says that another process uses the same transactional id, and has a newer epoch; or that the brokers aborted a
-// transaction that was left open for too long.
+// ErrFenced says that another process uses the same transactional id, and has a newer epoch.
 var ErrFenced = errors.New("fenced: another process publishes under the same transactional id, or this one stalled")
+
+// ErrExpired says that a transaction was open for longer than the brokers allow, who aborted it: this process or a broker
+// stalled.
+var ErrExpired = errors.New("the transaction was open for too long: the brokers aborted it")
 
 // ErrGenerationOver says that the member's generation is over: its partitions are others' now.
 var ErrGenerationOver = errors.New("the generation is over")
 
-// errUnknownOutcome says that a transaction may have been committed or not.
-var errUnknownOutcome = errors.New("the outcome of the transaction is not known")
+// ErrUnknownOutcome says that a transaction may have been committed or not: only a new beginning tells.
+var ErrUnknownOutcome = errors.New("the outcome of the transaction is not known")
 
 // Init begins a new epoch: transactions that this id left open are aborted, and whoever else uses it is fenced. It tries
 // until ctx ends, except where trying again can't help.
@@ -89,7 +92,8 @@ func (t *Transactor) init(ctx context.Context) error {
 
 // Publish puts the records and the group's offsets, at least one, into one transaction and commits it. After nil all of it is
 // there for read_committed consumers. After an error it may be, when the answer to the commit was lost; the committed offsets
-// tell. It tries until ctx ends, except where trying again can't help: after ErrFenced, ErrGenerationOver and what is Permanent.
+// tell. It tries until ctx ends, except where trying again can't help: after ErrFenced, ErrExpired, ErrUnknownOutcome and
+// ErrGenerationOver, which last until Init, and after what is Permanent.
 func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPartition]Offset, r *Records) error {
 	return t.retry(ctx, "publish", func(ctx context.Context) error {
 		if !t.ready {
@@ -99,7 +103,7 @@ func (t *Transactor) Publish(ctx context.Context, m Member, offsets map[TopicPar
 		}
 		r.rewind()
 		err := t.try(ctx, m, offsets, r)
-		if err == nil || errors.Is(err, errUnknownOutcome) {
+		if err == nil || errors.Is(err, ErrUnknownOutcome) {
 			return err
 		}
 		// What was sent may still arrive: it must meet neither this epoch nor an open transaction.
@@ -260,7 +264,7 @@ func (t *Transactor) commit(ctx context.Context) error {
 		return nil
 	case lost || ctx.Err() != nil:
 		t.ready = false
-		return fmt.Errorf("%w: %w", errUnknownOutcome, err)
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
 	return err
 }
@@ -281,9 +285,11 @@ func (t *Transactor) send(ctx context.Context, req kmsg.Request, version int16) 
 	return t.coordinator.send(ctx, t.id, req, version)
 }
 
+// How often a coordinator is asked again that still writes the last transaction's markers: soon, as it mostly takes a
+// millisecond or two, but not for ever when it hangs.
 const (
-	// How often a coordinator is asked again that still writes the last transaction's markers.
-	concurrentPause = time.Millisecond
+	concurrentPause    = time.Millisecond
+	maxConcurrentPause = 100 * time.Millisecond
 )
 
 // forget has the coordinators looked for again: whoever failed may no longer be one.
@@ -294,17 +300,15 @@ func (t *Transactor) forget() {
 
 // whileConcurrent repeats a step while the coordinator still writes the markers of the last transaction.
 func (t *Transactor) whileConcurrent(ctx context.Context, step func() error) error {
-	for {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(concurrentPause), backoff.WithMaxInterval(maxConcurrentPause),
+		backoff.WithMultiplier(1.1), backoff.WithMaxElapsedTime(0))
+	return backoff.Retry(func() error {
 		err := step()
-		if !errors.Is(err, kafka.ConcurrentTransactions) {
-			return err
+		if err != nil && !errors.Is(err, kafka.ConcurrentTransactions) {
+			return backoff.Permanent(err)
 		}
-		select {
-		case <-time.After(concurrentPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return err
+	}, backoff.WithContext(pause, ctx))
 }
 
 // retry repeats a step until it succeeds, fails for good, or ctx ends.
@@ -315,11 +319,16 @@ func (t *Transactor) retry(ctx context.Context, what string, step func(context.C
 		if t.over != nil {
 			return backoff.Permanent(t.over)
 		}
+		began := time.Now()
 		err := step(ctx)
 		if err != nil {
 			t.forget()
 		}
-		if by := overBy(err); by != nil {
+		by := overBy(err)
+		if by == ErrFenced && time.Since(began) >= t.timeout {
+			by = ErrExpired // what the brokers abort for its age they fence, too
+		}
+		if by != nil {
 			t.over = fmt.Errorf("%w: %w", by, err)
 			return backoff.Permanent(t.over)
 		}
@@ -347,8 +356,8 @@ const operationNotAttempted kafka.Error = 55
 func overBy(err error) error {
 	var code kafka.Error
 	switch {
-	case errors.Is(err, errUnknownOutcome):
-		return ErrFenced // only a new beginning tells what was committed
+	case errors.Is(err, ErrUnknownOutcome):
+		return ErrUnknownOutcome
 	case !errors.As(err, &code):
 		return nil
 	}

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go"
 
 	"consentd/checker"
 	"consentd/config"
@@ -19,6 +21,7 @@ import (
 	"consentd/internal/metrics"
 	"consentd/internal/ops"
 	"consentd/internal/pipeline"
+	"consentd/internal/topics"
 	"consentd/internal/tracing"
 	"consentd/producer"
 	"consentd/status"
@@ -56,7 +59,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 		}
 		return err
 	}
-	options.Topics = append(options.Topics, oldRetry...)
+	options.Topics = append(options.Topics, names(oldRetry)...)
 	cluster := broker.Open(options)
 	defer cluster.Close()
 	log.Info().Str("group", cfg.Consumer.Group).Str("requests", cfg.Topics.Requests).Int("corps", len(cfg.AllCorps())).
@@ -78,7 +81,7 @@ func Run(ctx context.Context, cfg config.Config, version string, reload Reload, 
 type daemon struct {
 	config   config.Config
 	cluster  *broker.Cluster
-	oldRetry []string
+	oldRetry []config.RetryTopic
 	api      *wechat.Client
 	metrics  *metrics.Metrics
 	tracer   *tracing.Tracer
@@ -87,6 +90,8 @@ type daemon struct {
 	// transactor is nil when events may be repeated. fencedAt is when another process last took its place.
 	transactor *broker.Transactor
 	fencedAt   time.Time
+	// checker is that of the last generation; nil: this is the first.
+	checker *checker.Checker
 }
 
 // fencedTwice is within what time a second fencing tells that it was no process that stalled and woke up.
@@ -97,23 +102,30 @@ const workPause = time.Second
 
 // work does one generation's share.
 func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
-	stop := make(chan struct{})
 	stopping, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
+	finished := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
 		select {
 		case <-g.Revoked():
 			cancel()
-		case <-stopping.Done():
+		case <-ctx.Done():
+		case <-finished:
+			return
 		}
 		d.health.NotReady("draining")
-		close(stop)
-	}()
-	err := d.serve(stopping, g, stop)
+	})
+	err := d.serve(stopping, g)
+	close(finished)
+	watch.Wait()
+	d.metrics.Assigned(metrics.Assignment{})
+	d.metrics.Observe(metrics.State{})
+	d.health.NotReady("between two assignments")
 	switch {
 	case err == nil || stopping.Err() != nil && errors.Is(err, stopping.Err()):
 		return nil
-	case broker.Permanent(err):
+	case broker.Permanent(err) || errors.As(err, new(*topicsError)):
 		return err
 	case errors.Is(err, broker.ErrFenced):
 		if time.Since(d.fencedAt) < fencedTwice {
@@ -126,92 +138,124 @@ func (d *daemon) work(ctx context.Context, g *consumer.Generation) error {
 		Msg("this generation's work was interrupted, joining the group again")
 	select {
 	case <-time.After(workPause):
-	case <-stop:
+	case <-stopping.Done():
 	}
 	return nil
 }
 
-// serve restores the status of the homes and works on the partitions until stop is closed. Before that stopping ends.
-func (d *daemon) serve(stopping context.Context, g *consumer.Generation, stop <-chan struct{}) error {
+// assignment is what a generation begins with.
+type assignment struct {
+	positions map[broker.TopicPartition]broker.Offset
+	own       pipeline.Homes
+	statuses  []broker.TopicPartition
+	table     *status.Table
+	producer  *producer.Producer
+}
+
+// serve restores the status of the homes and works on the partitions until stopping ends and what is in flight is done.
+func (d *daemon) serve(stopping context.Context, g *consumer.Generation) error {
 	log := d.log.With().Int32("generation", g.Member().Generation).Logger()
+	a, err := d.assign(stopping, g, log)
+	if err != nil {
+		return err
+	}
+	// Work outlasts stopping, to drain. It ends by itself soon after the drain timeout.
+	working, giveUp := context.WithCancelCause(context.WithoutCancel(stopping))
+	defer giveUp(nil)
+	c := checker.New(d.api, checkerConfig(d.config, a.own.Share()), log)
+	if d.checker != nil {
+		c.Inherit(d.checker, a.own.Own, time.Now())
+	}
+	d.checker = c
+	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), a.own, c, a.table, a.producer, g.Member(), a.positions, d.metrics,
+		d.tracer.Generation(d.config.Consumer.Group), log)
+	fetching, stopFetching := context.WithCancel(stopping)
+	var beside sync.WaitGroup
+	beside.Go(func() { d.watchEnds(fetching, a.positions) })
+	beside.Go(func() {
+		if err := g.Fetch(fetching, a.positions, p); fetching.Err() == nil {
+			giveUp(err)
+		}
+	})
+	if d.config.Recheck.Every > 0 {
+		r := &rechecker{
+			config: d.config.Recheck, cluster: d.cluster, statuses: a.statuses, pipeline: p, share: a.own.Share(), log: log,
+		}
+		beside.Go(func() { r.run(fetching) })
+	}
+	d.health.Ready()
+	err = p.Run(working, stopping.Done())
+	stopFetching()
+	beside.Wait()
+	return err
+}
+
+// assign reads what a generation begins with: in this order, a new epoch, by which what an earlier life left open is over; the
+// offsets; the status of the homes. What passes is tried again while the generation lasts: joining anew would only have all
+// members begin anew.
+func (d *daemon) assign(ctx context.Context, g *consumer.Generation, log zerolog.Logger) (a assignment, err error) {
+	pause := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	err = backoff.RetryNotify(func() error {
+		a, err = d.tryAssign(ctx, g, log)
+		if broker.Permanent(err) || errors.As(err, new(*topicsError)) || errors.Is(err, broker.ErrFenced) || overWithGeneration(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(pause, ctx), func(err error, wait time.Duration) {
+		log.Warn().Err(err).Dur("wait", wait).Str("hint", "it goes on by itself; if it lasts, look at the brokers").
+			Msg("reading what is known was interrupted, trying again")
+	})
+	return a, err
+}
+
+// overWithGeneration tells that a commit was refused, so that only another generation goes on.
+func overWithGeneration(err error) bool {
+	return errors.Is(err, broker.ErrGenerationOver) || errors.Is(err, kafka.IllegalGeneration) || errors.Is(err, kafka.UnknownMemberId) ||
+		errors.Is(err, kafka.RebalanceInProgress)
+}
+
+func (d *daemon) tryAssign(ctx context.Context, g *consumer.Generation, log zerolog.Logger) (a assignment, err error) {
 	d.health.NotReady("restoring the status")
-	defer func() {
-		d.health.NotReady("between two assignments")
-		d.metrics.Assigned(metrics.Assignment{})
-	}()
 	if d.transactor != nil {
-		// What an earlier life left open is over before the offsets are read.
-		if err := d.transactor.Init(stopping); err != nil {
-			return err
+		if err := d.transactor.Init(ctx); err != nil {
+			return a, err
 		}
 	}
-	positions, err := g.Positions(stopping)
-	if err != nil {
-		return err
+	if a.positions, err = g.Positions(ctx); err != nil {
+		return a, err
 	}
-	if err := d.warnOfOldRetry(stopping, positions); err != nil {
-		return err
-	}
+	d.warnOfOldRetry(ctx, a.positions)
 	began := time.Now()
 	d.metrics.Restoring(0)
-	byCorp, homes, err := d.homes(stopping, g)
+	byCorp, homes, err := d.homes(ctx, g)
 	if err != nil {
-		return err
+		return a, err
 	}
-	statusPartitions := make([]broker.TopicPartition, len(homes))
-	for i, home := range homes {
-		statusPartitions[i] = broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home}
+	a.own = pipeline.NewHomes(byCorp, homes)
+	for _, home := range homes {
+		a.statuses = append(a.statuses, broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home})
 	}
-	table, err := status.Restore(stopping, statusLog{d.cluster, statusPartitions, d.metrics.Restoring, log}, func(key []byte, err error) {
+	a.table, err = status.Restore(ctx, statusLog{d.cluster, a.statuses, d.metrics.Restoring, log}, func(key []byte, err error) {
 		log.Error().Err(err).Bytes("key", key).
 			Str("hint", "find out who else writes to the status topic; the next check of the conversation is first_seen").
 			Msg("a status record can't be read: its conversation counts as unknown")
 	})
 	if err != nil {
-		return err
+		return a, err
 	}
-	out, err := producer.New(stopping, d.cluster, d.transactor, d.config.Consumer.Group, producerTopics(d.config), byCorp, log)
+	a.producer, err = producer.New(ctx, d.cluster, d.transactor, d.config.Consumer.Group, producerTopics(d.config), byCorp, log)
 	if err != nil {
-		return err
+		return a, err
 	}
 	d.metrics.Restored(time.Since(began))
 	d.metrics.Assigned(metrics.Assignment{
-		Generation: g.Member().Generation, Homes: len(homes), AllHomes: int(byCorp.Count()), Positions: positions,
+		Generation: g.Member().Generation, Homes: len(homes), AllHomes: int(byCorp.Count()), Positions: a.positions,
 		Requests: d.config.Topics.Requests, Forward: d.config.Topics.Forward,
 	})
-	log.Info().Int("partitions", len(positions)).Int("homes", len(homes)).Int("conversations", table.Len()).
+	log.Info().Int("partitions", len(a.positions)).Int("homes", len(homes)).Int("conversations", a.table.Len()).
 		Dur("restored_in", time.Since(began)).Msg("assigned")
-
-	// Work outlasts stopping, to drain. It ends by itself soon after the drain timeout.
-	working, giveUp := context.WithCancelCause(context.WithoutCancel(stopping))
-	defer giveUp(nil)
-	own := pipeline.NewHomes(byCorp, homes)
-	c := checker.New(d.api, checkerConfig(d.config, own.Share()), log)
-	p := pipeline.New(pipelineConfig(d.config, d.oldRetry), own, c, table, out, g.Member(), positions, d.metrics,
-		d.tracer.Generation(d.config.Consumer.Group), log)
-	fetching, stopFetching := context.WithCancel(stopping)
-	var ends sync.WaitGroup
-	ends.Go(func() { d.watchEnds(fetching, positions) })
-	defer ends.Wait()
-	fetched := make(chan struct{})
-	go func() {
-		defer close(fetched)
-		err := g.Fetch(fetching, positions, p)
-		if fetching.Err() == nil {
-			giveUp(err)
-		}
-	}()
-	if d.config.Recheck.Every > 0 {
-		r := &rechecker{
-			config: d.config.Recheck, cluster: d.cluster, statuses: statusPartitions, pipeline: p, share: own.Share(), log: log,
-		}
-		ends.Go(func() { r.run(fetching) })
-	}
-	d.health.Ready()
-	err = p.Run(working, stop)
-	stopFetching()
-	<-fetched
-	return err
+	return a, nil
 }
 
 // endsPause is how often the partitions' ends are looked up, for the lag.
@@ -236,22 +280,29 @@ func (d *daemon) watchEnds(ctx context.Context, positions map[broker.TopicPartit
 
 // homes returns how corps are placed, and which homes a generation has.
 func (d *daemon) homes(ctx context.Context, g *consumer.Generation) (broker.Partitioner, []int32, error) {
-	n, err := d.cluster.PartitionCount(ctx, d.config.Topics.Status)
+	counts, err := d.cluster.Partitions(ctx, append(topics.ByCorp(d.config), d.config.Topics.Status)...)
 	if err != nil {
 		return broker.Partitioner{}, nil, err
 	}
+	if problems := disagreeing(d.config, counts); len(problems) > 0 {
+		return broker.Partitioner{}, nil, &topicsError{problems}
+	}
+	n := counts[d.config.Topics.Status]
 	var homes []int32
 	for _, tp := range g.Partitions() {
 		if tp.Topic == d.config.Topics.Forward {
 			homes = append(homes, tp.Partition)
 		}
 	}
+	if n == 0 {
+		return broker.Partitioner{}, nil, fmt.Errorf("topic %s: %w", d.config.Topics.Status, kafka.UnknownTopicOrPartition)
+	}
 	return broker.NewPartitioner(n), homes, nil
 }
 
 // warnOfOldRetry says where requests are still parked under a delay that is no longer configured.
-func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicPartition]broker.Offset) error {
-	for _, topic := range d.oldRetry {
+func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicPartition]broker.Offset) {
+	for _, topic := range names(d.oldRetry) {
 		var tps []broker.TopicPartition
 		for tp := range positions {
 			if tp.Topic == topic {
@@ -260,18 +311,18 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 		}
 		ends, err := d.cluster.HighWatermarks(ctx, tps)
 		if err != nil {
-			return err
+			d.log.Debug().Err(err).Str("topic", topic).Msg("how many requests wait under a former delay is not known")
+			continue
 		}
 		waiting := int64(0)
 		for tp, end := range ends {
 			waiting += max(0, end-positions[tp].At)
 		}
 		if waiting > 0 {
-			d.log.Warn().Str("topic", topic).Int64("records", waiting).Str("hint", "nothing to do; delete the topic when none wait any more").
+			d.log.Warn().Str("topic", topic).Int64("records", waiting).Str("hint", "nothing to do; when none wait any more, delete the topic and restart").
 				Msg("requests are parked under a delay that is not in retry.delays any more: they are taken up when it is over")
 		}
 	}
-	return nil
 }
 
 // statusLog is what the status topic has of the homes, for restoring.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -68,25 +69,20 @@ func mechanism(c config.SASL) (sasl.Mechanism, error) {
 	return nil, nil
 }
 
-// ownTopics are the topics that the group reads besides the requests.
-func ownTopics(cfg config.Config, oldRetry []string) []string {
-	return append(retryTopics(cfg, oldRetry), cfg.Topics.Forward)
-}
-
-// retryTopics are all retry topics that are read, those of former delays behind the others.
-func retryTopics(cfg config.Config, old []string) []string {
-	var names []string
-	for _, t := range cfg.RetryTopics() {
-		names = append(names, t.Name)
+// names are those of retry topics.
+func names(retry []config.RetryTopic) []string {
+	all := make([]string, len(retry))
+	for i, t := range retry {
+		all[i] = t.Name
 	}
-	return append(names, old...)
+	return all
 }
 
-func consumerConfig(cfg config.Config, oldRetry []string) consumer.Config {
+func consumerConfig(cfg config.Config, oldRetry []config.RetryTopic) consumer.Config {
 	return consumer.Config{
 		Group:             cfg.Consumer.Group,
 		Requests:          cfg.Topics.Requests,
-		Own:               ownTopics(cfg, oldRetry),
+		Own:               slices.Concat(names(cfg.RetryTopics()), names(oldRetry), []string{cfg.Topics.Forward}),
 		Start:             consumer.Start(cfg.Consumer.Start),
 		SessionTimeout:    cfg.Consumer.SessionTimeout,
 		RebalanceTimeout:  cfg.Consumer.RebalanceTimeout,
@@ -101,14 +97,16 @@ const (
 	fetchShare    = 8
 )
 
-func pipelineConfig(cfg config.Config, oldRetry []string) pipeline.Config {
-	var retry []pipeline.RetryTopic
-	for _, t := range cfg.RetryTopics() {
-		retry = append(retry, pipeline.RetryTopic(t))
+func pipelineConfig(cfg config.Config, oldRetry []config.RetryTopic) pipeline.Config {
+	topics := func(retry []config.RetryTopic) (all []pipeline.RetryTopic) {
+		for _, t := range retry {
+			all = append(all, pipeline.RetryTopic(t))
+		}
+		return all
 	}
 	return pipeline.Config{
-		Retry:            retry,
-		OldRetry:         oldRetry,
+		Retry:            topics(cfg.RetryTopics()),
+		OldRetry:         topics(oldRetry),
 		Forward:          cfg.Topics.Forward,
 		MaxAge:           cfg.Retry.MaxAge,
 		MaxInFlight:      cfg.Consumer.MaxInFlight,
@@ -137,6 +135,6 @@ func checkerConfig(cfg config.Config, share float64) checker.Config {
 func producerTopics(cfg config.Config) producer.Topics {
 	return producer.Topics{
 		Results: cfg.Topics.Results, Changes: cfg.Topics.Changes, DeadLetters: cfg.Topics.DeadLetters,
-		Status: cfg.Topics.Status, Forward: cfg.Topics.Forward, Retry: retryTopics(cfg, nil),
+		Status: cfg.Topics.Status, Forward: cfg.Topics.Forward, Retry: names(cfg.RetryTopics()),
 	}
 }

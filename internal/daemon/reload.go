@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 	"consentd/wechat"
 )
 
-// reloadEvery is how often it is looked whether the corps have changed.
-const reloadEvery = 3 * time.Second
+// reloadEvery is how often it is looked whether the corps have changed. They are read when they have not changed since the last
+// look: then nobody is in the middle of writing them.
+const reloadEvery = 2 * time.Second
 
 // Reload loads the configuration anew.
 type Reload func() (config.Config, error)
@@ -22,7 +24,8 @@ type Reload func() (config.Config, error)
 // watchCorps has the client know other corps, and others of their secrets, when wechat.corps_file or a file with a secret
 // changes. A configuration that can't be loaded leaves the corps as they are. It returns when ctx ends.
 func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps, api *wechat.Client, log zerolog.Logger) {
-	seen := fingerprint(cfg)
+	// Of the files as they were last looked at, and as they were last read: at first by the start, some time ago.
+	var seen, read string
 	ticker := time.NewTicker(reloadEvery)
 	defer ticker.Stop()
 	for {
@@ -32,11 +35,16 @@ func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps,
 			return
 		}
 		now := fingerprint(cfg)
-		if now == seen {
+		settled := now == seen
+		seen = now
+		if !settled || now == read {
 			continue
 		}
-		seen = now
+		read = now
 		next, err := reload()
+		if err == nil && sameCorps(cfg, next) {
+			continue
+		}
 		if err == nil {
 			err = api.SetCorps(c.of(next))
 		}
@@ -48,8 +56,12 @@ func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps,
 		}
 		log.Info().Int("corps", len(next.AllCorps())).Msg("the corps have changed: they are read anew")
 		cfg = next
-		seen = fingerprint(cfg) // it may name other files
 	}
+}
+
+// sameCorps tells whether two configurations have the same corps, suites and secrets.
+func sameCorps(a, b config.Config) bool {
+	return reflect.DeepEqual(a.AllCorps(), b.AllCorps()) && reflect.DeepEqual(a.Suites, b.Suites)
 }
 
 // fingerprint is another one when a file has changed that the corps are read from.

@@ -27,7 +27,7 @@ const (
 // checkTopics makes sure that the topics exist and are fit for their use, before the group is joined: joining creates an
 // absent topic on a broker that allows it, with one partition. It creates them itself only when told to. It returns the retry
 // topics of delays that are no longer configured.
-func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) (oldRetry []string, err error) {
+func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) (oldRetry []config.RetryTopic, err error) {
 	attempt := func() error {
 		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
@@ -72,18 +72,26 @@ func tryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, 
 	if err := checkSettings(ctx, cluster, topics.Needed(cfg), have, problems, log); err != nil {
 		return err
 	}
-	if want, ok := have[cfg.Topics.Status]; ok {
-		for _, name := range topics.ByCorp(cfg) {
-			if n, ok := have[name]; ok && n != want {
-				problems.add("topic %s has %d partitions, %s has %d: they must be as many, because a corp has its place in both; create %s anew with %d, once nothing waits in it any more",
-					name, n, cfg.Topics.Status, want, name, want)
-			}
-		}
-	}
+	problems.problems = append(problems.problems, disagreeing(cfg, have)...)
 	if len(problems.problems) > 0 {
 		return problems
 	}
 	return nil
+}
+
+// disagreeing says which of the topics that are partitioned by corp have not as many partitions as the status topic.
+func disagreeing(cfg config.Config, have map[string]int32) (problems []string) {
+	want, ok := have[cfg.Topics.Status]
+	if !ok {
+		return nil
+	}
+	for _, name := range topics.ByCorp(cfg) {
+		if n, ok := have[name]; ok && n != want {
+			problems = append(problems, fmt.Sprintf("topic %s has %d partitions, %s has %d: they must be as many, because a corp has its place in both; create %s anew with %d, once nothing waits in it any more",
+				name, n, cfg.Topics.Status, want, name, want))
+		}
+	}
+	return problems
 }
 
 func (e *topicsError) add(format string, args ...any) {
@@ -128,7 +136,7 @@ func checkSettings(ctx context.Context, cluster *broker.Cluster, specs []broker.
 }
 
 // oldRetryTopics finds the retry topics of delays that are no longer configured: requests may still wait there.
-func oldRetryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config) ([]string, error) {
+func oldRetryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config) ([]config.RetryTopic, error) {
 	all, err := cluster.Partitions(ctx)
 	if err != nil {
 		return nil, err
@@ -136,13 +144,13 @@ func oldRetryTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Con
 	for _, t := range cfg.RetryTopics() {
 		delete(all, t.Name)
 	}
-	var old []string
+	var old []config.RetryTopic
 	for name := range all {
-		delay, ours := strings.CutPrefix(name, cfg.Topics.RetryPrefix+"-")
-		if _, err := time.ParseDuration(delay); ours && err == nil {
-			old = append(old, name)
+		text, ours := strings.CutPrefix(name, cfg.Topics.RetryPrefix+"-")
+		if delay, err := time.ParseDuration(text); ours && err == nil {
+			old = append(old, config.RetryTopic{Name: name, Delay: delay})
 		}
 	}
-	slices.Sort(old)
+	slices.SortFunc(old, func(a, b config.RetryTopic) int { return strings.Compare(a.Name, b.Name) })
 	return old, nil
 }

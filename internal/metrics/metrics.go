@@ -70,7 +70,7 @@ func New(version string) *Metrics {
 	m.changes = counter("consentd_changes_total", "Change events, by kind of change.", "change")
 	m.parked = counter("consentd_parked_requests_total", "Records put into retry topics, by error class.", "class")
 	m.deadLetters = counter("consentd_dead_letters_total", "Dead letters, by error class.", "class")
-	m.requestSeconds = histogram("consentd_request_duration_seconds", "From when a request was first taken up to its answer.", prometheus.ExponentialBuckets(0.005, 2, 18))
+	m.requestSeconds = histogram("consentd_request_duration_seconds", "From when a request was written, or first taken up if it was forwarded or parked, to when its answer was published.", prometheus.ExponentialBuckets(0.005, 2, 18))
 	m.calls = counter("consentd_api_calls_total", "Calls of the API, by kind (single or room) and error class (none: ok).", "kind", "class")
 	m.callSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "consentd_api_call_duration_seconds", Help: "How long the API took for a call.", Buckets: seconds,
@@ -146,7 +146,7 @@ func (m *Metrics) Parked(class schemas.Class) { m.parked.WithLabelValues(string(
 // DeadLetter counts a dead letter.
 func (m *Metrics) DeadLetter(class schemas.Class) { m.deadLetters.WithLabelValues(string(class)).Inc() }
 
-// Answered notes how long after it was first taken up a request is answered.
+// Answered notes how long after a request its answer is published.
 func (m *Metrics) Answered(after time.Duration) { m.requestSeconds.Observe(after.Seconds()) }
 
 // Called counts a call that ended; class is empty when it succeeded.

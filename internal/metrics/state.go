@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,18 +34,32 @@ func (m *Metrics) Observe(s State) {
 	for _, state := range checker.LaneStates() {
 		counts[state] = 0
 	}
-	m.corpsInTrouble.Reset()
-	named := 0
+	var trouble []checker.LaneState
 	for _, l := range s.Lanes {
 		counts[l.State]++
-		if l.Failure != nil && named < maxCorpsInTrouble {
-			named++
-			m.corpsInTrouble.WithLabelValues(l.CorpID, l.State, strconv.Itoa(l.Failure.Errcode)).Set(1)
+		if l.Failure != nil {
+			trouble = append(trouble, l)
 		}
+	}
+	// The same ones are named each time, so that those who watch see them last.
+	slices.SortFunc(trouble, func(a, b checker.LaneState) int {
+		return cmp.Or(cmp.Compare(severity(a), severity(b)), cmp.Compare(a.CorpID, b.CorpID))
+	})
+	m.corpsInTrouble.Reset()
+	for _, l := range trouble[:min(len(trouble), maxCorpsInTrouble)] {
+		m.corpsInTrouble.WithLabelValues(l.CorpID, l.State, strconv.Itoa(l.Failure.Errcode)).Set(1)
 	}
 	for state, n := range counts {
 		m.lanes.WithLabelValues(state).Set(float64(n))
 	}
+}
+
+// severity puts those first that wait for a person.
+func severity(l checker.LaneState) int {
+	if l.State == checker.Stopped {
+		return 0
+	}
+	return 1
 }
 
 // Restoring notes which share of the status is restored, from 0 to 1.

@@ -70,7 +70,9 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 		p.park(r, f, now)
 		p.metrics.Parked(f.failure.Class)
 	}
-	p.metrics.Answered(now.Sub(r.FirstAttemptAt))
+	if len(parked) == 0 {
+		p.answered = append(p.answered, r.At)
+	}
 	switch {
 	case len(failures) > 0:
 		p.finished(r, tracing.DeadLettered, &failures[0].failure)
@@ -81,19 +83,26 @@ func (p *Pipeline) answer(r *checker.Request, outcomes []checker.Outcome, now ti
 	}
 }
 
-// park puts a request off. It waits for longer each time, but for one that was not even asked for because its corp may not
-// make more calls now: that one waits as long as before.
+// park puts a request off, never beyond the age at which it expires. It waits for longer each time, but for one that was not
+// even asked for because its corp may not make more calls now: that one waits as long as before.
 func (p *Pipeline) park(r *checker.Request, f failedItems, now time.Time) {
-	retry, again := p.parking[r.Record.Topic]
-	if again && f.failure.Class == schemas.RateLimited && f.failure.Attempts == r.Attempts {
-		if retry = slices.IndexFunc(p.config.Retry, func(t RetryTopic) bool { return t.Name == r.Record.Topic }); retry < 0 {
-			retry = 0
+	retry := p.parking[r.Record.Topic]
+	if f.failure.Class == schemas.RateLimited && f.failure.Attempts == r.Attempts {
+		if same := slices.IndexFunc(p.config.Retry, func(t RetryTopic) bool { return t.Name == r.Record.Topic }); same >= 0 {
+			retry = same
 		}
 	}
 	trail, value := p.trail(r, f)
-	trail.NotBefore = now.Add(p.config.Retry[retry].Delay)
+	trail.NotBefore = earlier(now.Add(p.config.Retry[retry].Delay), r.FirstAttemptAt.Add(p.config.MaxAge))
 	trail.Key, trail.HasKey = r.Key, true
 	p.filling.Parked(retry, r.CorpID, value, r.Headers, &trail)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // forward sends a request whole to the owner of its corp.

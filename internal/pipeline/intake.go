@@ -162,7 +162,7 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 		Key:       bytes.Clone(key),
 		Truncated: truncated,
 	}
-	r.Origin = r.Record
+	r.Origin, r.At = r.Record, time.UnixMilli(record.Timestamp)
 	if _, ours := p.parking[tp.Topic]; ours {
 		if problem := p.followTrail(r, record.Headers); problem != "" && err == nil {
 			err = &schemas.InvalidError{Problems: []string{problem}}
@@ -179,8 +179,8 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	return r
 }
 
-// followTrail takes over what the headers say of a request that was parked or forwarded. One that says to wait for longer than it may
-// grow old is not waited for. The problem that is returned makes the request invalid.
+// followTrail takes over what the headers say of a request that was parked or forwarded. It is waited for no longer than it may
+// grow old. The problem that is returned makes the request invalid.
 func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) (problem string) {
 	trail, err := schemas.DecodeTrail(headers)
 	if err != nil {
@@ -191,9 +191,10 @@ func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) (pr
 		r.Origin = trail.Origin
 	}
 	r.FirstAttemptAt, r.Attempts = trail.FirstAttemptAt, trail.Failure.Attempts
-	if !trail.NotBefore.After(trail.FirstAttemptAt.Add(p.config.MaxAge)) {
-		r.NotBefore = trail.NotBefore
+	if !trail.FirstAttemptAt.IsZero() {
+		r.At = trail.FirstAttemptAt
 	}
+	r.NotBefore = earlier(trail.NotBefore, trail.FirstAttemptAt.Add(p.config.MaxAge))
 	if trail.HasKey {
 		r.Key = bytes.Clone(trail.Key)
 	}

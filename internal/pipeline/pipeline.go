@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,7 +30,7 @@ type Config struct {
 	// Retry are the topics for parked requests, by how long they wait there, the last one again and again. OldRetry are read
 	// besides, for what still waits in them.
 	Retry    []RetryTopic
-	OldRetry []string
+	OldRetry []RetryTopic
 	// Forward is the topic for requests on their way to the owner of their corp.
 	Forward string
 	// MaxAge is how old a request may grow before it expires instead of being parked.
@@ -81,6 +82,8 @@ type Pipeline struct {
 	observed time.Time
 	// done and releasing are the loads that filling and sealed free once they are published.
 	done, releasing load
+	// answered and releasingAnswered are when the requests were written that these batches answer.
+	answered, releasingAnswered []time.Time
 	// touched has the partitions whose offsets may have moved since filling was begun.
 	touched map[broker.TopicPartition]bool
 
@@ -121,9 +124,14 @@ func New(cfg Config, homes Homes, c *checker.Checker, table *status.Table, p *pr
 	for i, t := range cfg.Retry {
 		pl.parking[t.Name] = min(i+1, len(cfg.Retry)-1)
 	}
-	for _, name := range append(cfg.OldRetry, cfg.Forward) {
-		pl.parking[name] = 0
+	for _, old := range cfg.OldRetry {
+		longer := slices.IndexFunc(cfg.Retry, func(t RetryTopic) bool { return t.Delay > old.Delay })
+		if longer < 0 {
+			longer = len(cfg.Retry) - 1
+		}
+		pl.parking[old.Name] = longer
 	}
+	pl.parking[cfg.Forward] = 0
 	for tp, position := range positions {
 		pl.offsets[tp] = &consumer.Offsets{}
 		if err := pl.offsets[tp].Start(position.At, position.Metadata); err != nil {
@@ -155,7 +163,7 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 		p.checker.Flush(p.calls, now)
 		p.settleEnded()
 		p.publish(ctx)
-		p.observe(now)
+		unseen := p.observe(now)
 		incoming, rechecks := p.incoming, p.rechecks
 		if !p.idle() {
 			rechecks = nil
@@ -166,7 +174,11 @@ func (p *Pipeline) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 			incoming, rechecks = nil, nil
 		}
-		if due, ok := p.checker.Due(now); ok {
+		due, ok := p.checker.Due(now)
+		if at := p.observed.Add(observePause); unseen && (!ok || at.Before(due)) {
+			due, ok = at, true
+		}
+		if ok {
 			timer.Reset(time.Until(due))
 		} else {
 			timer.Stop()
@@ -232,6 +244,7 @@ func (p *Pipeline) publish(ctx context.Context) {
 	p.filling.Anchor(p.committed)
 	p.sealed, p.releasing = p.filling, p.done
 	p.done = load{}
+	p.answered, p.releasingAnswered = p.releasingAnswered[:0], p.answered
 	p.traces.Publishing(time.Now())
 	p.begin(ctx)
 	go func(b *producer.Batch) {
@@ -245,9 +258,10 @@ func (p *Pipeline) publish(ctx context.Context) {
 // observePause is how often the state is put into metrics.
 const observePause = time.Second
 
-func (p *Pipeline) observe(now time.Time) {
+// observe puts the state into metrics, unless that was done a moment ago: then it is yet to be seen.
+func (p *Pipeline) observe(now time.Time) (unseen bool) {
 	if now.Sub(p.observed) < observePause {
-		return
+		return true
 	}
 	p.observed = now
 	s := metrics.State{
@@ -256,6 +270,7 @@ func (p *Pipeline) observe(now time.Time) {
 	}
 	s.Lanes, s.Outage = p.checker.States(now)
 	p.metrics.Observe(s)
+	return false
 }
 
 // release takes note that the sealed batch is out, or failed for good.
@@ -270,6 +285,10 @@ func (p *Pipeline) release(err error) error {
 	p.producer.Reuse(b)
 	p.inFlight.sub(p.releasing)
 	p.releasing = load{}
+	now := time.Now()
+	for _, at := range p.releasingAnswered {
+		p.metrics.Answered(max(0, now.Sub(at)))
+	}
 	for tp, offset := range p.committed {
 		p.metrics.Committed(tp, offset.At)
 	}

@@ -69,6 +69,9 @@ func (p *Pipeline) settleAnswer(q *checker.Question, o checker.Outcome) checker.
 	return checker.Outcome{Answer: s.Status.Answer, Source: o.Source}
 }
 
+// maxTraceParent is far more than a traceparent has, which is 55 bytes. One that is longer is none: it would be in each event.
+const maxTraceParent = 256
+
 // cause names an item of a request to the events that come of it.
 func (p *Pipeline) cause(r *checker.Request, item int) producer.Cause {
 	c := producer.Cause{
@@ -84,6 +87,8 @@ func (p *Pipeline) cause(r *checker.Request, item int) producer.Cause {
 	if item < len(r.Items) {
 		c.Envelope.Request.Index = r.Items[item].Index
 	}
-	c.TraceParent, _ = schemas.LastHeader(r.Headers, schemas.HeaderTraceParent)
+	if parent, _ := schemas.LastHeader(r.Headers, schemas.HeaderTraceParent); len(parent) <= maxTraceParent {
+		c.TraceParent = parent
+	}
 	return c
 }
