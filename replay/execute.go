@@ -24,8 +24,10 @@ type Summary struct {
 	Records         int64 `json:"records"`
 	Published       int64 `json:"published"`
 	PublishedBefore int64 `json:"published_before"`
-	// TooOften were left out because they were replayed so often already, by this run and by earlier ones.
+	// TooOften were left out because they were replayed so often already, by this run and by earlier ones; Unfit, by this run,
+	// because they can't be replayed.
 	TooOften       Places `json:"replayed_too_often"`
+	Unfit          Places `json:"unfit"`
 	TooOftenBefore int64  `json:"replayed_too_often_before,omitempty"`
 	// Lost counts the offsets that were deleted before they were read.
 	Lost             int64   `json:"lost"`
@@ -43,7 +45,7 @@ const grace = 10 * time.Second
 // batch that is being published and returns ErrInterrupted. It is called once.
 func (r *Replay) Execute(ctx context.Context) (Summary, error) {
 	x := &execution{Replay: r, began: time.Now(), touched: make(map[broker.TopicPartition]bool)}
-	x.summary = Summary{ID: r.id, Topic: r.selection.Topic, To: r.selection.To, Records: r.plan.Records, TooOften: newPlaces()}
+	x.summary = Summary{ID: r.id, Topic: r.selection.Topic, To: r.selection.To, Records: r.plan.Records, TooOften: newPlaces(), Unfit: newPlaces()}
 	err := x.run(ctx)
 	s := &x.summary
 	s.Done, s.Seconds = err == nil, time.Since(x.began).Seconds()
@@ -182,14 +184,16 @@ func (x *execution) take(ctx context.Context, tp broker.TopicPartition, records 
 	s := x.spans[tp]
 	for i := range records {
 		r := &records[i]
-		_, v := x.picker.pick(tp.Partition, r, false)
+		f, v := x.picker.pick(tp.Partition, r, false)
 		switch v {
 		case tooOften:
 			s.tooOften++
 			x.summary.TooOften.add(tp.Partition, r.Offset)
+		case unfit:
+			x.summary.Unfit.add(tp.Partition, r.Offset)
 		case picked:
 			s.published++
-			x.append(tp, r)
+			x.append(tp, r, f.replays)
 		}
 		s.next, x.touched[tp] = r.Offset+1, true
 		if x.isFull() {
@@ -202,8 +206,9 @@ func (x *execution) take(ctx context.Context, tp broker.TopicPartition, records 
 	return nil
 }
 
-func (x *execution) append(tp broker.TopicPartition, r *broker.Record) {
-	x.headers = appendHeaders(x.headers[:0], r.Headers, []byte(x.id), schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset})
+func (x *execution) append(tp broker.TopicPartition, r *broker.Record, replays int) {
+	from := schemas.Origin{Topic: tp.Topic, Partition: tp.Partition, Offset: r.Offset}
+	x.headers = appendHeaders(x.headers[:0], r.Headers, []byte(x.id), replays+1, from)
 	to := broker.TopicPartition{Topic: x.selection.To, Partition: x.target.Partition(r.Key)}
 	x.batch.records.Append(to, r.Key, r.Value, x.headers, time.Now())
 	x.batch.bytes += schemas.RecordBytes(r.Key, r.Value, x.headers)

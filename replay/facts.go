@@ -40,10 +40,14 @@ func (l *looker) look(r *broker.Record, content bool) facts {
 	return f
 }
 
-// isEvent tells what the daemon reported from requests.
+// isEvent tells what the daemon reported from requests, which may come in CloudEvents of others' themselves.
 func isEvent(r *broker.Record) bool {
-	_, ok := schemas.LastHeader(r.Headers, schemas.HeaderType)
-	return ok
+	kind, _ := schemas.LastHeader(r.Headers, schemas.HeaderType)
+	switch string(kind) {
+	case schemas.TypeChecked, schemas.TypeFailed, schemas.TypeChanged:
+		return true
+	}
+	return false
 }
 
 // content reads the corp of a request or event, and the class and errcode of an event, as far as there is JSON.

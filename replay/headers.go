@@ -16,6 +16,9 @@ const (
 	HeaderFrom = "consentd-replay-from"
 )
 
+// replayHeaders is about the most that these three add to a record, in bytes.
+const replayHeaders = 512
+
 // replays returns how often a record was replayed, as far as its header says so.
 func replays(headers []schemas.Header) int {
 	value, _ := schemas.LastHeader(headers, HeaderCount)
@@ -26,8 +29,9 @@ func replays(headers []schemas.Header) int {
 	return n
 }
 
-// appendHeaders appends a record's headers to dst, with those of an earlier replay replaced by ours.
-func appendHeaders(dst, headers []schemas.Header, id []byte, from schemas.Origin) []schemas.Header {
+// appendHeaders appends a record's headers to dst, with those of an earlier replay replaced by ours. count is how often the
+// record was replayed, this time included.
+func appendHeaders(dst, headers []schemas.Header, id []byte, count int, from schemas.Origin) []schemas.Header {
 	for _, h := range headers {
 		switch h.Key {
 		case HeaderID, HeaderCount, HeaderFrom:
@@ -37,6 +41,6 @@ func appendHeaders(dst, headers []schemas.Header, id []byte, from schemas.Origin
 	}
 	return append(dst,
 		schemas.Header{Key: HeaderID, Value: id},
-		schemas.Header{Key: HeaderCount, Value: strconv.AppendInt(nil, int64(replays(headers))+1, 10)},
+		schemas.Header{Key: HeaderCount, Value: strconv.AppendInt(nil, int64(count), 10)},
 		schemas.Header{Key: HeaderFrom, Value: []byte(from.String())})
 }

@@ -15,6 +15,7 @@ const (
 	unselected                // by the filters
 	superseded                // by a later one of the same conversations
 	tooOften                  // replayed already
+	unfit                     // nothing that can be replayed
 	picked                    // to be replayed
 )
 
@@ -22,7 +23,10 @@ const (
 type picker struct {
 	selection *Selection
 	latest    latest // nil: not only the latest are wanted
-	looker    looker
+	earlier   []earlier
+	// room is how large a record may be that is published; 0: it is not known.
+	room   int
+	looker looker
 }
 
 // pick decides on a record. All facts are there when all are wanted, else those that were needed.
@@ -37,10 +41,25 @@ func (p *picker) pick(partition int32, r *broker.Record, all bool) (facts, verdi
 		return f, unselected
 	case p.latest != nil && !p.latest.has(partition, r):
 		return f, superseded
-	case f.replays >= p.selection.MaxReplays:
+	case p.unfit(r):
+		return f, unfit
+	}
+	f.replays += p.replayed(partition, r.Offset, r, f)
+	if f.replays >= p.selection.MaxReplays {
 		return f, tooOften
 	}
 	return f, picked
+}
+
+// unfit tells whether a record can't be replayed: one that was cut when it was dead-lettered, a command, which would be taken for
+// a request, or one that with a replay's headers is too large for the topic.
+func (p *picker) unfit(r *broker.Record) bool {
+	for _, h := range r.Headers {
+		if h.Key == schemas.HeaderTruncated || h.Key == schemas.HeaderCommand {
+			return true
+		}
+	}
+	return p.room > 0 && broker.RecordSize(r.Key, r.Value, r.Headers)+replayHeaders > p.room
 }
 
 // covers tells whether a record was written within the range of times.

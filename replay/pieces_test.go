@@ -34,7 +34,7 @@ func TestParseTime_WantsAZoneOrHowLongAgo(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"-6h": now.Add(-6 * time.Hour), "-90m": now.Add(-90 * time.Minute), "-7d": now.AddDate(0, 0, -7), "-0s": now,
+		"now": now, "-6h": now.Add(-6 * time.Hour), "-90m": now.Add(-90 * time.Minute), "-7d": now.AddDate(0, 0, -7), "-0s": now,
 		"2026-11-23T09:02:03+08:00": now, "2026-11-23T01:02:03Z": now, "2026-11-23T01:02:03.000Z": now,
 	} {
 		if got, err := ParseTime(text, now); err != nil || !got.Equal(want) {
@@ -51,7 +51,7 @@ func TestParseTime_WantsAZoneOrHowLongAgo(t *testing.T) {
 func TestLooksLikeTime_TellsTimesFromTopics(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
-		"-6h": true, "2026-11-23T01:02:03Z": true, "2026-11-23": true, "12:30": true,
+		"now": true, "6h": true, "-6h": true, "2026-11-23T01:02:03Z": true, "2026-11-23": true, "12:30": true,
 		"consent.requests": false, "orders-2026": false, "20261123": false,
 	} {
 		if got := LooksLikeTime(text); got != want {
@@ -167,6 +167,7 @@ func TestProgress_IsReadAsItWasCommitted(t *testing.T) {
 		s := span{begin: begin, published: rapid.Int64Range(0, 1<<40).Draw(t, "published"), tooOften: rapid.Int64Range(0, 9).Draw(t, "too often")}
 		s.next = begin + rapid.Int64Range(0, 1<<20).Draw(t, "done")
 		s.end = s.next + rapid.Int64Range(0, 1<<20).Draw(t, "left")
+		s.whole = s.end + rapid.Int64Range(0, 1<<20).Draw(t, "beyond")
 		selection := Selection{
 			To: "t", Rate: rapid.Float64Range(0, 1e6).Draw(t, "rate"), MaxReplays: 3, Dedupe: rapid.Bool().Draw(t, "dedupe"),
 			Filter: Filter{Corps: rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,5}`), 1, 3).Draw(t, "corps"), Headers: map[string][]string{"a": {"b"}}},
@@ -181,7 +182,7 @@ func TestProgress_IsReadAsItWasCommitted(t *testing.T) {
 		}
 	})
 	for _, bad := range []broker.Offset{
-		{At: 1}, {At: 1, Metadata: "AQ=="}, {At: 1, Metadata: `{"v":2}`}, {At: 9, Metadata: `{"v":1,"begin":0,"end":5}`}, {At: 1, Metadata: `{"v":1,"begin":-1,"end":5}`},
+		{At: 1}, {At: 1, Metadata: "AQ=="}, {At: 1, Metadata: `{"v":2}`}, {At: 9, Metadata: `{"v":1,"begin":0,"end":5}`}, {At: 1, Metadata: `{"v":1,"begin":0,"end":5,"whole":4}`}, {At: 1, Metadata: `{"v":1,"begin":-1,"end":5}`},
 	} {
 		if _, _, err := parseProgress(bad); err == nil {
 			t.Errorf("%+v: want an error", bad)
@@ -195,8 +196,8 @@ func TestProgress_IsReadAsItWasCommitted(t *testing.T) {
 func TestAppendHeaders_CountsAndTakesThePlaceOfAnEarlierReplays(t *testing.T) {
 	t.Parallel()
 	from := schemas.Origin{Topic: "t", Partition: 1, Offset: 2}
-	once := appendHeaders(nil, []schemas.Header{{Key: "traceparent", Value: []byte("x")}}, []byte("first"), from)
-	twice := appendHeaders(nil, once, []byte("second"), from)
+	once := appendHeaders(nil, []schemas.Header{{Key: "traceparent", Value: []byte("x")}}, []byte("first"), 1, from)
+	twice := appendHeaders(nil, once, []byte("second"), 2, from)
 	if len(twice) != 4 || string(twice[0].Value) != "x" || replays(once) != 1 || replays(twice) != 2 {
 		t.Errorf("got %s", twice)
 	}
@@ -232,4 +233,75 @@ func FuzzLooker(f *testing.F) {
 			t.Errorf("corp %q, want %q", got.corp, corp)
 		}
 	})
+}
+
+func TestPicker_LeavesOutWhatCanNotBeReplayed(t *testing.T) {
+	t.Parallel()
+	p := picker{selection: &Selection{MaxReplays: 3}, room: 2000}
+	for name, tc := range map[string]struct {
+		header string
+		value  int
+		want   verdict
+	}{
+		"a request":        {schemas.HeaderErrorClass, 100, picked},
+		"as large as fits": {schemas.HeaderErrorClass, 1300, picked},
+		"too large":        {schemas.HeaderErrorClass, 1900, unfit},
+		"cut":              {schemas.HeaderTruncated, 100, unfit},
+		"a command":        {schemas.HeaderCommand, 100, unfit},
+	} {
+		r := &broker.Record{Value: make([]byte, tc.value), Headers: []schemas.Header{{Key: tc.header, Value: []byte("x")}}}
+		if _, got := p.pick(0, r, true); got != tc.want {
+			t.Errorf("%s: got %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestPicker_CountsWhatEarlierReplaysTook(t *testing.T) {
+	t.Parallel()
+	p := picker{selection: &Selection{MaxReplays: 3}}
+	for _, e := range []earlier{
+		{0, span{begin: 0, next: 10, end: 20}, Selection{}},
+		{0, span{begin: 5, next: 20, end: 20}, Selection{Filter: Filter{Corps: []string{"ww1"}}}},
+		{1, span{begin: 0, next: 20, end: 20}, Selection{}},
+	} {
+		p.earlier = append(p.earlier, e)
+	}
+	for _, tc := range []struct {
+		offset  int64
+		corp    string
+		header  string // how often it was replayed, as a dead letter says
+		replays int
+		want    verdict
+	}{
+		{3, "ww1", "", 1, picked},
+		{7, "ww1", "", 2, picked},
+		{7, "ww2", "", 1, picked},
+		{15, "ww1", "", 1, picked},
+		{15, "ww2", "", 0, picked},
+		{7, "ww1", "1", 3, tooOften},
+	} {
+		r := &broker.Record{Offset: tc.offset, Value: fmt.Appendf(nil, `{"corp_id":%q}`, tc.corp)}
+		if tc.header != "" {
+			r.Headers = append(r.Headers, schemas.Header{Key: HeaderCount, Value: []byte(tc.header)})
+		}
+		for _, all := range []bool{true, false} {
+			if f, got := p.pick(0, r, all); got != tc.want || f.replays != tc.replays {
+				t.Errorf("%+v: got %d replays, verdict %d", tc, f.replays, got)
+			}
+		}
+	}
+}
+
+func TestLatest_TakesCloudEventsOfOthersForTheRequestsThatTheyAre(t *testing.T) {
+	t.Parallel()
+	found := make(latest)
+	for i, customer := range []string{"wm1", "wm2"} {
+		found.add(0, &broker.Record{
+			Offset: int64(i), Value: fmt.Appendf(nil, `{"corp_id":"ww1","kind":"single","open_userid":"a","external_userid":%q}`, customer),
+			Headers: []schemas.Header{{Key: schemas.HeaderType, Value: []byte("com.example.check")}, {Key: schemas.HeaderSubject, Value: []byte("check")}},
+		})
+	}
+	if len(found) != 2 {
+		t.Errorf("%d conversations, want 2", len(found))
+	}
 }

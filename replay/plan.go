@@ -23,8 +23,16 @@ type Plan struct {
 	// Read are all records of the range, Superseded those left out because of a later one of the same conversation.
 	Read       int64 `json:"read"`
 	Superseded int64 `json:"superseded"`
-	// TooOften are left out because they were replayed so often already.
+	// TooOften are left out because they were replayed so often already, Unfit because they can't be: too large for the topic,
+	// cut when they were dead-lettered, or no request but a command.
 	TooOften Places `json:"replayed_too_often"`
+	Unfit    Places `json:"unfit"`
+	// Later would be published too, but for the bound on their number.
+	Later int64 `json:"left_for_later,omitempty"`
+	// Waiting: the daemon takes these requests up by itself, so that they are answered twice.
+	Waiting bool `json:"waiting,omitempty"`
+	// Before were published by earlier replays of the topic, and are again by this one.
+	Before int64 `json:"replayed_before,omitempty"`
 	// Partitions are all that are read.
 	Partitions []PartitionPlan `json:"partitions"`
 	// Classes and Corps count the records to be published; those without one under the empty word.
@@ -83,7 +91,7 @@ type counter struct {
 }
 
 func newCounter(p *Plan) *counter {
-	p.Classes, p.Corps, p.TooOften = make(map[schemas.Class]int64), make(map[string]int64), newPlaces()
+	p.Classes, p.Corps, p.TooOften, p.Unfit = make(map[schemas.Class]int64), make(map[string]int64), newPlaces(), newPlaces()
 	return &counter{plan: p, partitions: make(map[int32]*PartitionPlan), first: make(map[int32][]Sample)}
 }
 
@@ -101,10 +109,16 @@ func (c *counter) count(partition int32, r *broker.Record, f facts, v verdict) {
 	case tooOften:
 		p.TooOften.add(partition, r.Offset)
 		return
+	case unfit:
+		p.Unfit.add(partition, r.Offset)
+		return
 	case unselected:
 		return
 	}
 	p.Records++
+	if f.replays > 0 {
+		p.Before++
+	}
 	p.Bytes += int64(schemas.RecordBytes(r.Key, r.Value, r.Headers))
 	c.partitions[partition].Records++
 	p.Classes[f.class]++

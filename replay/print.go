@@ -35,6 +35,18 @@ func (p *Plan) Print(out io.Writer, now time.Time) error {
 	if p.TooOften.Count > 0 {
 		fmt.Fprintf(w, "left out\t%s replayed too often already: %s\n", plural(p.TooOften.Count, "record"), p.TooOften.text(p.Topic))
 	}
+	if p.Unfit.Count > 0 {
+		fmt.Fprintf(w, "left out\t%s: %s\n", p.Unfit.unfit(), p.Unfit.text(p.Topic))
+	}
+	if p.Later > 0 {
+		fmt.Fprintf(w, "left for later\t%s beyond --max\n", plural(p.Later, "record"))
+	}
+	if p.Waiting && p.Records > 0 {
+		fmt.Fprintf(w, "answered twice\tthe daemon takes up by itself what waits in %s\n", p.Topic)
+	}
+	if p.Before > 0 {
+		fmt.Fprintf(w, "replayed before\t%s of them: they are asked again all the same\n", number(p.Before))
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -48,6 +60,11 @@ func (p *Plan) Print(out io.Writer, now time.Time) error {
 		s.print(out, p.Topic)
 	}
 	return nil
+}
+
+// unfit says how many records can't be replayed, and why not.
+func (p *Places) unfit() string {
+	return plural(p.Count, "record") + " that can't be replayed (too large for the topic, cut when dead-lettered, or a command)"
 }
 
 // duration says how long it will take.
@@ -128,6 +145,9 @@ func (s *Summary) Print(out io.Writer) error {
 	}
 	if s.TooOften.Count > 0 {
 		fmt.Fprintf(out, "Left out, replayed too often already: %s: %s\n", plural(s.TooOften.Count, "record"), s.TooOften.text(s.Topic))
+	}
+	if s.Unfit.Count > 0 {
+		fmt.Fprintf(out, "Left out, %s: %s\n", s.Unfit.unfit(), s.Unfit.text(s.Topic))
 	}
 	if s.TooOftenBefore > 0 {
 		fmt.Fprintf(out, "Left out by earlier runs, replayed too often already: %s\n", plural(s.TooOftenBefore, "record"))

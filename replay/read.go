@@ -13,9 +13,10 @@ import (
 	"consentd/internal/broker"
 )
 
-// span is what a replay concerns of a partition: from begin up to end, which is no longer in it, and how far it has come.
+// span is what a replay concerns of a partition: from begin up to end, which is no longer in it, and how far it has come. Up to
+// whole it looks for later records of the same conversations: end lies before that when the number of records is bounded.
 type span struct {
-	begin, next, end int64
+	begin, next, end, whole int64
 	// published and tooOften count the records before next.
 	published, tooOften int64
 }

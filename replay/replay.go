@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,6 +165,11 @@ func (r *Replay) look(ctx context.Context, openSpans func(context.Context, int32
 	if err != nil {
 		return err
 	}
+	for _, find := range []func(context.Context) error{r.findRoom, r.findEarlier} {
+		if err := try(ctx, r.config, find); err != nil {
+			return err
+		}
+	}
 	if err := r.findLatest(ctx); err != nil {
 		return err
 	}
@@ -208,7 +215,7 @@ func (r *Replay) openSpans(ctx context.Context, partitions int32) error {
 			}
 		}
 		if s.begin < s.end {
-			s.next = s.begin
+			s.next, s.whole = s.begin, s.end
 			r.spans[tp] = s
 		}
 	}
@@ -241,14 +248,26 @@ func (r *Replay) partitions(have int32) ([]broker.TopicPartition, error) {
 	return tps, nil
 }
 
+// findRoom finds out how large a record may be. Who may not know that finds out by the brokers' refusal.
+func (r *Replay) findRoom(ctx context.Context) error {
+	value, err := r.cluster.Config(ctx, r.selection.To, "max.message.bytes")
+	if broker.Permanent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.picker.room, err = strconv.Atoi(value)
+	return err
+}
+
 // findLatest reads all of it for the latest record of each conversation, if only those are wanted.
 func (r *Replay) findLatest(ctx context.Context) error {
 	if !r.selection.Dedupe {
 		return nil
 	}
 	found := make(latest)
-	all := func(s *span) int64 { return s.begin }
-	err := r.scan(ctx, all, func(tp broker.TopicPartition, rec *broker.Record) {
+	err := r.scan(ctx, (*span).all, func(tp broker.TopicPartition, rec *broker.Record) {
 		if _, v := r.picker.pick(tp.Partition, rec, false); v == picked || v == tooOften {
 			found.add(tp.Partition, rec)
 		}
@@ -263,7 +282,7 @@ func (r *Replay) boundSpans(ctx context.Context) error {
 		return nil
 	}
 	o, seen := newOldest(r.selection.Max), int64(0)
-	err := r.scan(ctx, (*span).position, func(tp broker.TopicPartition, rec *broker.Record) {
+	err := r.scan(ctx, (*span).left, func(tp broker.TopicPartition, rec *broker.Record) {
 		if _, v := r.picker.pick(tp.Partition, rec, false); v == picked {
 			o.add(tp.Partition, rec)
 			seen++
@@ -273,12 +292,9 @@ func (r *Replay) boundSpans(ctx context.Context) error {
 		return err
 	}
 	if ends, bounded := o.ends(seen); bounded {
+		r.plan.Later = seen - int64(r.selection.Max)
 		for tp, s := range r.spans {
-			if end, ok := ends[tp.Partition]; ok {
-				s.end = end
-			} else {
-				delete(r.spans, tp)
-			}
+			s.end = max(ends[tp.Partition], s.begin)
 		}
 	}
 	return nil
@@ -286,16 +302,19 @@ func (r *Replay) boundSpans(ctx context.Context) error {
 
 // makePlan counts what is left to do.
 func (r *Replay) makePlan(ctx context.Context) error {
-	r.plan = Plan{Topic: r.selection.Topic, To: r.selection.To, Rate: r.selection.Rate}
+	r.plan.Topic, r.plan.To, r.plan.Rate = r.selection.Topic, r.selection.To, r.selection.Rate
+	r.plan.Waiting = slices.Contains(r.config.Topics.Waiting, r.selection.Topic)
 	if r.resumed {
 		r.plan.ID = r.id
 	}
 	c := newCounter(&r.plan)
 	for tp, s := range r.spans {
-		c.partitions[tp.Partition] = &PartitionPlan{Partition: tp.Partition, Begin: s.next, End: s.end}
+		if s.begin < s.end {
+			c.partitions[tp.Partition] = &PartitionPlan{Partition: tp.Partition, Begin: s.next, End: s.end}
+		}
 		r.plan.Published += s.published
 	}
-	err := r.scan(ctx, (*span).position, func(tp broker.TopicPartition, rec *broker.Record) {
+	err := r.scan(ctx, (*span).left, func(tp broker.TopicPartition, rec *broker.Record) {
 		f, v := r.picker.pick(tp.Partition, rec, true)
 		c.count(tp.Partition, rec, f, v)
 	})
@@ -304,21 +323,23 @@ func (r *Replay) makePlan(ctx context.Context) error {
 	}
 	c.done()
 	s := &r.selection
-	ranged := s.Offsets != nil || !s.From.IsZero() || !s.Until.IsZero()
+	ranged := s.Offsets != nil || s.Partitions != nil || !s.From.IsZero() || !s.Until.IsZero()
 	if ranged && r.plan.Read == 0 && !r.resumed {
 		return wrong("the range is empty: topic %s has no records in it", s.Topic)
 	}
 	return nil
 }
 
-func (s *span) position() int64 { return s.next }
+// left is what a span has left to do, all is what it looks at.
+func (s *span) left() (from, to int64) { return s.next, s.end }
+func (s *span) all() (from, to int64)  { return s.begin, s.whole }
 
-// scan shows the records of the spans, each from where a function says.
-func (r *Replay) scan(ctx context.Context, from func(*span) int64, see func(broker.TopicPartition, *broker.Record)) error {
+// scan shows the records of a part of each span.
+func (r *Replay) scan(ctx context.Context, part func(*span) (from, to int64), see func(broker.TopicPartition, *broker.Record)) error {
 	positions, ends, total := make(map[broker.TopicPartition]int64), make(map[broker.TopicPartition]int64), int64(0)
 	for tp, s := range r.spans {
-		positions[tp], ends[tp] = from(s), s.end
-		total += s.end - from(s)
+		positions[tp], ends[tp] = part(s)
+		total += ends[tp] - positions[tp]
 	}
 	done := int64(0)
 	reading := reading{cluster: r.cluster, log: r.config.Log}

@@ -2,9 +2,11 @@ package replay
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"consentd/schemas"
 )
@@ -55,8 +57,8 @@ type Topics struct {
 	Requests, DeadLetters string
 	// Events hold what the daemon reports: they are no requests.
 	Events []string
-	// Own are those that the daemon alone writes to.
-	Own []string
+	// Waiting hold requests that the daemon takes up by itself: those that are forwarded or parked.
+	Waiting []string
 }
 
 // settle fills in what was left empty and checks what can be checked without the cluster.
@@ -79,8 +81,9 @@ func (s *Selection) settle(topics Topics) error {
 	case s.To == s.Topic && s.To != topics.Requests:
 		return wrong("topic %s would be replayed onto itself, which only the request topic (%s) can be: say with --to where its records shall go",
 			s.Topic, topics.Requests)
-	case slices.Contains(topics.Own, s.To):
-		return wrong("topic %s is the daemon's own: replay to the request topic (%s) or to one of yours", s.To, topics.Requests)
+	case s.To == topics.DeadLetters || slices.Contains(topics.Events, s.To) || slices.Contains(topics.Waiting, s.To):
+		return wrong("topic %s is the daemon's own: what others write to it is taken for the daemon's: replay to the request topic (%s) or to one of yours",
+			s.To, topics.Requests)
 	case !s.From.IsZero() && !s.Until.IsZero() && !s.From.Before(s.Until):
 		return wrong("the range is empty: it begins at %s and ends at %s", s.From.Format(time.RFC3339), s.Until.Format(time.RFC3339))
 	case s.Max < 0:
@@ -93,6 +96,11 @@ func (s *Selection) settle(topics Topics) error {
 			return wrong("unknown error class %.60q: want one of %s", c, classNames())
 		}
 	}
+	for _, text := range slices.Concat(s.Filter.Keys, slices.Concat(slices.Collect(maps.Values(s.Filter.Headers))...)) {
+		if !utf8.ValidString(text) {
+			return wrong("%q: --key and --header want UTF-8", text)
+		}
+	}
 	for _, corp := range s.Filter.Corps {
 		if problem := schemas.IDProblem(corp); problem != "" {
 			return wrong("corp id %.60q: %s", corp, problem)
@@ -102,13 +110,16 @@ func (s *Selection) settle(topics Topics) error {
 }
 
 func checkRate(perSecond float64) error {
-	if perSecond >= 0 && perSecond <= maxRate {
+	if perSecond == 0 || perSecond >= minRate && perSecond <= maxRate {
 		return nil
 	}
-	return wrong("--rate %v: want a number of records a second above 0, or 0 for as many as can be", perSecond)
+	return wrong("--rate %v: want a number of records a second, %v or more, or 0 for as many as can be", perSecond, minRate)
 }
 
-const maxRate = 1e9
+const (
+	minRate = 0.001
+	maxRate = 1e9
+)
 
 func classNames() string {
 	var names []string

@@ -10,16 +10,19 @@ import (
 )
 
 // looksLikeTime tells what was meant to be a time, well-formed or not, from a topic's name.
-var looksLikeTime = regexp.MustCompile(`^(-\d|\d{4}-\d\d-\d\d)|:`)
+var looksLikeTime = regexp.MustCompile(`^(-\d|\d{4}-\d\d-\d\d)|:|^now$|^\d+[smhd]$`)
 
 // LooksLikeTime tells whether a text that may be a time or a topic's name is meant as a time: it begins as one (-6h,
-// 2026-11-23), or has a colon, which no topic's name has.
+// 2026-11-23), is now or a duration without its sign (6h), or has a colon, which no topic's name has.
 func LooksLikeTime(text string) bool { return looksLikeTime.MatchString(text) }
 
-const timeRule = "want RFC 3339 with a zone, as 2026-11-23T01:02:03+08:00, or how long ago, as -6h, -90m or -7d"
+const timeRule = "want RFC 3339 with a zone, as 2026-11-23T01:02:03+08:00, how long ago, as -6h, -90m or -7d, or now"
 
-// ParseTime reads RFC 3339 with a zone, or how long before now.
+// ParseTime reads RFC 3339 with a zone, how long before now, or now itself.
 func ParseTime(text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now, nil
+	}
 	if ago, ok := strings.CutPrefix(text, "-"); ok {
 		d, err := parseAgo(ago)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// MaxRecordBytes bounds a request record: key, value and headers together.
+	// MaxRecordBytes bounds a request record: key, value and headers together, as RequestBytes counts them.
 	MaxRecordBytes = 1 << 20
 	// MaxItems bounds the items of one request.
 	MaxItems = 1000
@@ -135,12 +135,12 @@ func (e *InvalidError) add(format string, args ...any) {
 
 // DecodeRequest reads a request's value and the consentd headers that narrow it. When the whole request is invalid the
 // error is an *InvalidError with every problem that was found, and the Request holds what could be read of its ID and
-// Context. Items whose ids are at fault have a Problem and leave the others alone. Safe for concurrent use; value may be
-// reused afterwards.
+// Context. Items whose ids are at fault have a Problem and leave the others alone. key is the first record's, which one that was
+// forwarded or parked has in HeaderKey. Safe for concurrent use; value may be reused afterwards.
 func DecodeRequest(key, value []byte, headers []Header) (Request, error) {
 	var req Request
 	var invalid InvalidError
-	switch size := RecordBytes(key, value, headers); {
+	switch size := RequestBytes(key, value, headers); {
 	case value == nil:
 		invalid.add("the value is null: a tombstone is no request")
 	case size > MaxRecordBytes:
@@ -160,7 +160,19 @@ func DecodeRequest(key, value []byte, headers []Header) (Request, error) {
 	return req, nil
 }
 
-// RecordBytes returns the size that MaxRecordBytes bounds.
+// RequestBytes returns the size that MaxRecordBytes bounds: that of the record as it was first sent, without what is added to it
+// when it is forwarded, parked or replayed.
+func RequestBytes(key, value []byte, headers []Header) int {
+	n := RecordBytes(key, value, headers)
+	for i := range headers {
+		if strings.HasPrefix(headers[i].Key, headerPrefix) {
+			n -= len(headers[i].Key) + len(headers[i].Value)
+		}
+	}
+	return n
+}
+
+// RecordBytes returns the size of a record.
 func RecordBytes(key, value []byte, headers []Header) int {
 	n := len(key) + len(value)
 	for i := range headers {

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"math"
 	"time"
 
 	"consentd/schemas"
@@ -67,6 +68,22 @@ func (t *Table) Count(kind schemas.Kind) int {
 		return len(t.rooms)
 	}
 	return len(t.places)
+}
+
+// CountCheckedBefore returns how many conversations were last checked before a time, without the staged ones.
+func (t *Table) CountCheckedBefore(at time.Time) int {
+	n, ms := 0, at.UnixMilli()
+	for i := range t.pairs {
+		if t.pairs[i].checkedAt < ms {
+			n++
+		}
+	}
+	for _, r := range t.rooms {
+		if r.checkedAt < ms {
+			n++
+		}
+	}
+	return n
 }
 
 // Get returns what is known of a conversation, staged or not.
@@ -149,6 +166,7 @@ func (t *Table) Touch(kind schemas.Kind, h schemas.Hash, checkedAt time.Time) {
 func (t *Table) Forget(h schemas.Hash) {
 	if place, ok := t.places[h]; ok {
 		delete(t.places, h)
+		t.pairs[place] = pair{checkedAt: math.MaxInt64}
 		t.free = append(t.free, place)
 	}
 	delete(t.rooms, h)

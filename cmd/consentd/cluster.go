@@ -70,11 +70,8 @@ type timeFlag struct {
 
 // Set reads the flag.
 func (f *timeFlag) Set(text string) (err error) {
-	now := time.Now()
-	f.text, f.Time = text, now
-	if text != "now" {
-		f.Time, err = replay.ParseTime(text, now)
-	}
+	f.text = text
+	f.Time, err = replay.ParseTime(text, time.Now())
 	return err
 }
 

@@ -33,7 +33,7 @@ what it would forget and does nothing; --execute does it.
 
 The daemon that owns the corp does it, in order with the checks: the conversations are named to it through the forward topic, and it
 writes a tombstone for each to the status topic. The next check of one of them is first_seen. A room is forgotten whole, also when one of
-its members is meant. Events, dead letters and parked requests stay where they are, for as long as their topics keep them.`,
+its members is meant. A conversation that is named whole is forgotten too if it is only being checked for the first time. Events, dead letters and parked requests stay where they are, for as long as their topics keep them.`,
 		Example: "  consentd forget --config consentd.yaml --corp ww1 --external-userid wmeDKaCQAAGd9oGi\n" +
 			"  consentd forget --config consentd.yaml --corp ww1 --external-userid wmeDKaCQAAGd9oGi --execute --wait",
 		Args: noArguments,
@@ -77,6 +77,18 @@ func (f *forgetFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
+// named is the one conversation that the flags name whole; nil: they name none, or several.
+func (f *forgetFlags) named() *schemas.Conversation {
+	i := &f.filter
+	switch {
+	case i.ChatID != "" && i.OpenUserID == "" && i.ExternalUserID == "":
+		return &schemas.Conversation{CorpID: f.corp, Kind: schemas.Room, ChatID: i.ChatID}
+	case i.ChatID == "" && i.OpenUserID != "" && i.ExternalUserID != "":
+		return &schemas.Conversation{CorpID: f.corp, Kind: schemas.Single, OpenUserID: i.OpenUserID, ExternalUserID: i.ExternalUserID}
+	}
+	return nil
+}
+
 func (f *forgetFlags) run(cmd *cobra.Command) error {
 	if err := f.check(cmd); err != nil {
 		return err
@@ -87,7 +99,7 @@ func (f *forgetFlags) run(cmd *cobra.Command) error {
 	}
 	defer s.close()
 	f.filter.Corps = []string{f.corp}
-	selection := bulk.Selection{Filter: f.filter}
+	selection := bulk.Selection{Filter: f.filter, Named: f.named()}
 	survey, err := bulk.Look(cmd.Context(), s.statusTopic(), selection)
 	if err != nil {
 		return err

@@ -11,9 +11,11 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"consentd/config"
 )
@@ -89,7 +91,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArguments,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return noEmptyFlags(cmd)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
@@ -97,6 +102,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.AddCommand(runCommand(), devCommand(), simulateCommand(), benchCommand(), benchPartCommand(), configCommand(), versionCommand(),
 		submitCommand(), watchCommand(), statusCommand(), replayCommand(), recheckCommand(), forgetCommand(), topicsCommand(), groupCommand(), doctorCommand())
 	return root
+}
+
+// noEmptyFlags refuses a flag that is given and empty: most likely a variable of a script was, and without the flag the command
+// would be about everything.
+func noEmptyFlags(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); f.Value.String() == "" || ok && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")) {
+			err = &usageError{fmt.Errorf("--%s is empty: want a value, or leave it out", f.Name)}
+		}
+	})
+	return err
 }
 
 // noArguments refuses what stands on the command line beside the flags.

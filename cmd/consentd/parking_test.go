@@ -94,6 +94,24 @@ func TestParking_OnlyWhatFailedIsParkedAndAnsweredByItselfLater(t *testing.T) {
 	})
 }
 
+func TestParking_ARequestOfAlmost1MiBIsStillOneWithOurHeaders(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	w := setup(t, b, wechattest.Options{})
+	w.sim.Script(wechattest.Fault{Corp: "ww1", Errcode: 45009, Count: 1})
+	key := "its key"
+	head := `{"request_id":"large","corp_id":"ww1","kind":"single","open_userid":"a","external_userid":"wm1","note":"`
+	const left = 200 // so that a topic takes it that has no settings
+	value := head + strings.Repeat("n", 1<<20-left-len(head)-len(`"}`)-len(key)) + `"}`
+	kafkatest.Produce(t, b.Addr(), w.request(key, value))
+	d := w.start()
+	parked := w.awaitParked(1)
+	if string(parked[0].Value) != value {
+		t.Error("it was not parked as it was sent")
+	}
+	d.stop()
+}
+
 func TestParking_WhatIsNeverAnsweredExpires(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Embedded(t)

@@ -215,13 +215,13 @@ func (f *replayFlags) config(cmd *cobra.Command) (replay.Config, error) {
 	topics := replay.Topics{
 		Requests: cfg.Topics.Requests, DeadLetters: cfg.Topics.DeadLetters,
 		Events: []string{cfg.Topics.Results, cfg.Topics.Status},
-		Own:    []string{cfg.Topics.Status, cfg.Topics.Forward},
 	}
 	if cfg.Topics.Changes != "" {
 		topics.Events = append(topics.Events, cfg.Topics.Changes)
 	}
+	topics.Waiting = append(topics.Waiting, cfg.Topics.Forward)
 	for _, t := range cfg.RetryTopics() {
-		topics.Own = append(topics.Own, t.Name)
+		topics.Waiting = append(topics.Waiting, t.Name)
 	}
 	return replay.Config{
 		Cluster: cluster, Topics: topics,

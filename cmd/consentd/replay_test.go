@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -246,16 +247,78 @@ func TestReplay_SelectsByRangeHeaderKeyAndLatest(t *testing.T) {
 	w.produceLetters(500) // the first of them is the old one's request again
 	for _, tc := range []struct{ args, want string }{
 		{"--from -1h", "500 of 500 records"},
+		{"--from -1h --to now", "500 of 500 records"},
 		{"--to -1h", "1 of 1 record"},
 		{"--from -3h --to -1h", "1 of 1 record"},
 		{"--dedupe", "500 of 501 records"},
 		{"--key ww3", "10 of 501 records"},
 		{"--header consentd-request-id=r-7", "1 of 501 records"},
 		{"--errcode 301061 --max 7", "7 of "},
+		{"--max 7", "494 records beyond --max"},
 		{"--errcode 45009", "0 of 501 records"},
 	} {
 		w.said(w.consentd(append([]string{"replay"}, strings.Fields(tc.args)...)...), exitDone, tc.want)
 	}
+}
+
+func TestReplay_OfTheLatestUpToABoundIsTheSameWhenItIsResumed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	const conversations, superseded, bound = 4000, 2000, 1500
+	old := make([]*kgo.Record, superseded)
+	for i := range old {
+		old[i] = w.letter(i)
+		old[i].Timestamp = time.Now().Add(-time.Hour)
+		old[i].Headers = append(old[i].Headers, kgo.RecordHeader{Key: "superseded"})
+	}
+	kafkatest.Produce(t, w.broker.Addr(), old...)
+	w.produceLetters(conversations)
+	p, id := w.replaying(300, "--dedupe", "--max", fmt.Sprint(bound), "--rate", "500")
+	p.signal(syscall.SIGINT)
+	p.wait()
+	w.said(w.consentd("replay", "--resume", id, "--rate", "0", "--execute", "--yes"), exitDone, "Done")
+	all := kafkatest.ReadAll(t, w.broker.Addr(), w.topics.requests)
+	if len(all) != bound {
+		t.Errorf("%d records, want %d", len(all), bound)
+	}
+	for _, r := range all {
+		if slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "superseded" }) {
+			t.Fatalf("published though a later one supersedes it: %s", r.Value)
+		}
+	}
+}
+
+func TestReplay_WhatWasReplayedBeforeIsSaidAndAtLastLeftOut(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
+		t.Parallel()
+		w := setup(t, b, wechattest.Options{})
+		w.produceLetters(50)
+		w.said(w.consentd("replay", "--corp", "ww3", "--execute", "--yes"), exitDone, "5 of 5 records published")
+		w.said(w.consentd("replay"), exitDone, "50 of 50 records", "5 of them")
+		w.said(w.consentd("replay", "--corp", "ww3", "--execute", "--yes"), exitDone, "5 of 5 records published")
+		w.said(w.consentd("replay", "--max-replays", "2"), exitDone, "45 of 50 records", "5 records replayed too often already")
+		counts := make(map[string]int)
+		for _, r := range kafkatest.ReadAll(t, b.Addr(), w.topics.requests) {
+			counts[header(r, replay.HeaderCount)]++
+		}
+		if counts["1"] != 5 || counts["2"] != 5 {
+			t.Errorf("the records say that they were replayed so often: %v", counts)
+		}
+	})
+}
+
+func TestReplay_LeavesOutAndNamesWhatCanNotBeReplayed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	large, command, cut := w.letter(0), w.letter(1), w.letter(2)
+	large.Value = append(large.Value, bytes.Repeat([]byte(" "), 1<<20-len(large.Value))...)
+	command.Headers = append(command.Headers, kgo.RecordHeader{Key: schemas.HeaderCommand, Value: []byte(schemas.CommandForget)})
+	cut.Headers = append(cut.Headers, kgo.RecordHeader{Key: schemas.HeaderTruncated, Value: []byte("2000000")})
+	kafkatest.Produce(t, w.broker.Addr(), large, command, cut, w.letter(3))
+	w.said(w.consentd("replay"), exitDone, "1 of 4 records", "3 records that can't be replayed")
+	w.said(w.consentd("replay", "--execute", "--yes"), exitDone, "1 of 1 record published", "3 records that can't be replayed", w.topics.deadLetters+"/")
+	w.replayedOnce(func(r *kgo.Record) bool { return string(r.Value) == string(w.letter(3).Value) })
 }
 
 func TestReplay_AtLeastOnceResumesToo(t *testing.T) {
@@ -289,6 +352,12 @@ func TestReplay_RefusesWhatIsWrongBeforeAnythingIsWritten(t *testing.T) {
 		{[]string{"--to", w.topics.deadLetters}, []string{"onto itself"}},
 		{[]string{"--topic", w.topics.results}, []string{"--to"}},
 		{[]string{"--to", w.topics.status}, []string{"the daemon's own"}},
+		{[]string{"--to", w.topics.results}, []string{"the daemon's own"}},
+		{[]string{"--to", "6h"}, []string{"RFC 3339"}},
+		{[]string{"--key", "\xff"}, []string{"UTF-8"}},
+		{[]string{"--corp", ""}, []string{"--corp is empty"}},
+		{[]string{"--resume", ""}, []string{"--resume is empty"}},
+		{[]string{"--rate", "1e-12"}, []string{"--rate"}},
 		{[]string{"--partition", "7"}, []string{"no partition 7"}},
 		{[]string{"--corp", "a b"}, []string{"corp id"}},
 		{[]string{"--rate", "-1"}, []string{"--rate"}},

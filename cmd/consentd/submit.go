@@ -131,7 +131,10 @@ func (f *submitFlags) publish(cmd *cobra.Command, s *session, plan *submit.Plan)
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	failed, err := plan.Wait(ctx, s.cluster, from, s.log, eventPrinter(cmd.OutOrStdout(), f.asJSON))
-	if err != nil {
+	switch {
+	case cmd.Context().Err() != nil:
+		return errors.New("interrupted: what was submitted is answered all the same, consentd watch shows it")
+	case err != nil:
 		return err
 	}
 	if failed > 0 {

@@ -25,6 +25,9 @@ type Options struct {
 	SASL sasl.Mechanism
 	// Topics are all topics that will be used: no other's metadata is asked for.
 	Topics []string
+	// Patience is for how long Fetch, Produce and a Transactor try while nothing succeeds, before that is an error; 0: for as long
+	// as it takes.
+	Patience time.Duration
 }
 
 // Cluster is a Kafka cluster. Safe for concurrent use.
@@ -32,6 +35,7 @@ type Cluster struct {
 	addr      net.Addr
 	brokers   []string
 	clientID  string
+	patience  time.Duration
 	transport *kafka.Transport
 	client    *kafka.Client
 	dialer    *kafka.Dialer
@@ -59,6 +63,7 @@ func Open(o Options) *Cluster {
 		addr:      addr,
 		brokers:   o.Brokers,
 		clientID:  o.ClientID,
+		patience:  o.Patience,
 		transport: transport,
 		client:    &kafka.Client{Addr: addr, Transport: transport},
 		dialer: &kafka.Dialer{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -54,6 +55,7 @@ type Fetched struct {
 // handed over once.
 func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o FetchOptions, handle func(context.Context, *Fetched) error) error {
 	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*position, len(from))}
+	f.answered.Store(time.Now().UnixNano())
 	tps := make([]TopicPartition, 0, len(from))
 	for tp, offset := range from {
 		f.next[tp] = &position{offset: offset}
@@ -74,6 +76,8 @@ func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o Fe
 			return err
 		case err == nil:
 			continue // partitions got a leader
+		case c.patience > 0 && time.Since(time.Unix(0, f.answered.Load())) > c.patience:
+			return fmt.Errorf("nothing could be fetched for %s: %w", c.patience, err)
 		}
 		if time.Since(began) > 2*metadataTTL {
 			pause.Reset()
@@ -95,6 +99,8 @@ type fetch struct {
 	handle  func(context.Context, *Fetched) error
 	// next has each partition's position. A partition is with one broker's goroutine at a time.
 	next map[TopicPartition]*position
+	// answered is when a broker last answered, in unix ns.
+	answered atomic.Int64
 }
 
 // position is where a partition is read.
@@ -252,6 +258,7 @@ func (f *fetch) request(ctx context.Context, id int32, tps []TopicPartition, max
 	if res.ErrorCode != 0 {
 		return nil, fmt.Errorf("fetch from broker %d: %w", id, kafka.Error(res.ErrorCode))
 	}
+	f.answered.Store(time.Now().UnixNano())
 	return res, nil
 }
 

@@ -61,3 +61,19 @@ func (c *Cluster) DescribeGroup(ctx context.Context, group string) (GroupDescrip
 	}
 	return d, nil
 }
+
+// Groups returns the names of all groups that this user may see.
+func (c *Cluster) Groups(ctx context.Context) ([]string, error) {
+	r, err := c.client.ListGroups(ctx, &kafka.ListGroupsRequest{})
+	if err == nil {
+		err = r.Error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	names := make([]string, len(r.Groups))
+	for i, g := range r.Groups {
+		names[i] = g.GroupID
+	}
+	return names, nil
+}

@@ -75,10 +75,7 @@ func (r *Records) Reset() {
 // append writes a record as format 2 has it (Apache Kafka's documentation, "Record"): every number a zigzag varint, the
 // timestamp that of the batch.
 func (p *partitionRecords) append(key, value []byte, headers []schemas.Header, at time.Time) {
-	size := 1 + varintLen(0) + bytesLen(key) + bytesLen(value) + varintLen(len(headers))
-	for i := range headers {
-		size += varintLen(len(headers[i].Key)) + len(headers[i].Key) + bytesLen(headers[i].Value)
-	}
+	size := bodyLen(key, value, headers)
 	if len(p.batches) == 0 || len(p.buf)-p.batches[len(p.batches)-1]+size > batchBytes {
 		p.open(at)
 	}
@@ -97,6 +94,21 @@ func (p *partitionRecords) append(key, value []byte, headers []schemas.Header, a
 	}
 	p.count++
 	p.close()
+}
+
+// bodyLen is the length of a record but for its own length and its offset delta.
+func bodyLen(key, value []byte, headers []schemas.Header) int {
+	size := 1 + varintLen(0) + bytesLen(key) + bytesLen(value) + varintLen(len(headers))
+	for i := range headers {
+		size += varintLen(len(headers[i].Key)) + len(headers[i].Key) + bytesLen(headers[i].Value)
+	}
+	return size
+}
+
+// RecordSize returns how large a record is for the brokers, in a batch of its own: what a topic's max.message.bytes bounds.
+func RecordSize(key, value []byte, headers []schemas.Header) int {
+	body := bodyLen(key, value, headers) + varintLen(0)
+	return atRecords + varintLen(body) + body
 }
 
 // open begins a batch.
@@ -189,7 +201,7 @@ func appendBytes(dst, b []byte) []byte {
 // one of them. It tries for as long as ctx allows: only an error that trying again can't mend is returned before.
 func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) error {
 	pause := backoff.WithContext(backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0)), ctx)
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(c.patience)), ctx)
 	for {
 		waiting := r.waiting()
 		if len(waiting) == 0 {
@@ -204,8 +216,11 @@ func (c *Cluster) Produce(ctx context.Context, r *Records, log zerolog.Logger) e
 			return err
 		}
 		wait := pause.NextBackOff()
-		if wait == backoff.Stop {
+		switch {
+		case wait == backoff.Stop && ctx.Err() != nil:
 			return fmt.Errorf("%w (last tried: %w)", context.Cause(ctx), err)
+		case wait == backoff.Stop:
+			return err
 		}
 		log.Warn().Err(err).Dur("wait", wait).Str("hint", hintPasses).Msg("producing is interrupted, trying again")
 		select {

@@ -244,7 +244,7 @@ func (t *Transactor) commitOffsets(ctx context.Context, m Member, offsets map[To
 // commit ends the transaction. Once it was asked for, the brokers may have done it: so it is asked for until they say so.
 func (t *Transactor) commit(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(t.cluster.patience))
 	lost := false // an answer was
 	err := backoff.Retry(func() error {
 		err := t.end(ctx, true)
@@ -314,7 +314,7 @@ func (t *Transactor) whileConcurrent(ctx context.Context, step func() error) err
 // retry repeats a step until it succeeds, fails for good, or ctx ends.
 func (t *Transactor) retry(ctx context.Context, what string, step func(context.Context) error) error {
 	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0))
+		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(t.cluster.patience))
 	return backoff.RetryNotify(func() error {
 		if t.over != nil {
 			return backoff.Permanent(t.over)

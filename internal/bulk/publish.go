@@ -45,7 +45,7 @@ func Publish(ctx context.Context, topic lookup.Topic, s Selection, to Target, se
 	}
 	p := &publication{to: to, partitioner: broker.NewPartitioner(count), limit: limiter(to.Rate)}
 	requests := gather.New(to.IDPrefix)
-	err = topic.Each(ctx, s.Filter, func(e *lookup.Entry) error {
+	err = s.each(ctx, topic, func(e *lookup.Entry) error {
 		if s.Known != nil && !s.Known(e.Conversation.CorpID) {
 			return nil
 		}

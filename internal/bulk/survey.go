@@ -13,6 +13,23 @@ type Selection struct {
 	lookup.Filter
 	// Known tells the corps that can be asked about; those of others are left out. Nil: all are.
 	Known func(corpID string) bool
+	// Named is meant even if nothing is known of it: it may be being asked about for the first time. Nil: there is none.
+	Named *schemas.Conversation
+}
+
+// each hands over what is known of the conversations of a selection.
+func (s *Selection) each(ctx context.Context, topic lookup.Topic, take func(*lookup.Entry) error) error {
+	named := s.Named
+	err := topic.Each(ctx, s.Filter, func(e *lookup.Entry) error {
+		if named != nil && e.Conversation == *named {
+			named = nil
+		}
+		return take(e)
+	})
+	if err != nil || named == nil {
+		return err
+	}
+	return take(&lookup.Entry{Conversation: *named})
 }
 
 // Survey says what a selection comes to.
@@ -44,7 +61,7 @@ const pairsPerCall = 100
 func Look(ctx context.Context, topic lookup.Topic, s Selection) (Survey, error) {
 	v := Survey{Corps: map[string]int{}, Statuses: map[string]int{}, Unknown: map[string]int{}, First: []string{}}
 	pairs := make(map[string]int) // by corp
-	err := topic.Each(ctx, s.Filter, func(e *lookup.Entry) error {
+	err := s.each(ctx, topic, func(e *lookup.Entry) error {
 		corpID := e.Conversation.CorpID
 		if s.Known != nil && !s.Known(corpID) {
 			v.Unknown[corpID]++
@@ -70,9 +87,11 @@ func (v *Survey) add(e *lookup.Entry) {
 		v.Rooms++
 	} else {
 		v.Pairs++
-		v.Statuses[e.AgreeStatus]++
+		if e.AgreeStatus != "" {
+			v.Statuses[e.AgreeStatus]++
+		}
 	}
-	if v.Oldest.IsZero() || e.CheckedAt.Before(v.Oldest) {
+	if known := !e.CheckedAt.IsZero(); known && (v.Oldest.IsZero() || e.CheckedAt.Before(v.Oldest)) {
 		v.Oldest = e.CheckedAt
 	}
 	if e.CheckedAt.After(v.Newest) {

@@ -8,8 +8,13 @@ import (
 	"consentd/wechat"
 )
 
-// ClusterOptions say how the daemon reaches its cluster, for the commands beside it.
-func ClusterOptions(cfg config.Config) (broker.Options, error) { return clusterOptions(cfg) }
+// ClusterOptions say how the daemon reaches its cluster, for the commands beside it. A command does not wait for brokers that are
+// gone, as the daemon does.
+func ClusterOptions(cfg config.Config) (broker.Options, error) {
+	o, err := clusterOptions(cfg)
+	o.Patience = tryFor
+	return o, err
+}
 
 // API says how the daemon asks the API, and returns its corps with their sources of tokens, in the order of the configuration.
 func API(cfg config.Config) (wechat.Config, []wechat.Corp, *http.Client) {

@@ -59,7 +59,7 @@ func (r *rechecker) pass(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	r.limit = r.pace(had.Known)
+	r.limit = r.pace(had.Due)
 	begins, err := r.cluster.Earliest(ctx, r.statuses)
 	if err != nil {
 		return err
@@ -82,9 +82,9 @@ func (r *rechecker) pass(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// pace spreads a pass over the time that it has, if the rate allows it: not all that is known will be due.
-func (r *rechecker) pace(known int) *rate.Limiter {
-	perSecond := min(float64(r.config.Rate)*r.share, math.Max(1, 1.1*float64(known)/r.config.Every.Seconds()))
+// pace spreads a pass over most of the time that it has, if the rate allows it.
+func (r *rechecker) pace(due int) *rate.Limiter {
+	perSecond := min(float64(r.config.Rate)*r.share, math.Max(1, 1.1*float64(due)/r.config.Every.Seconds()))
 	limit := rate.NewLimiter(rate.Limit(perSecond), recheckChunk)
 	limit.AllowN(time.Now(), recheckChunk)
 	return limit

@@ -4,9 +4,11 @@ package logging
 
 import (
 	"io"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/term"
 
 	"consentd/config"
 )
@@ -24,13 +26,19 @@ type Log struct {
 // JSON. The first line of its kind is written at once, those that repeat it are counted: see repeats. Who calls it calls Close.
 func New(cfg config.Log, out io.Writer) *Log {
 	if cfg.Format == "console" {
-		out = zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly}
+		out = zerolog.ConsoleWriter{Out: out, TimeFormat: time.TimeOnly, NoColor: !isTerminal(out)}
 	}
 	r := newRepeats(out)
 	level := newLevel(cfg.Level)
 	logger := zerolog.New(r).Level(zerolog.DebugLevel).Sample(level).With().Timestamp().Logger()
 	level.log = logger
 	return &Log{Logger: logger, Level: level, repeats: r}
+}
+
+// isTerminal tells whether a person looks at it: in files and pipes colours are only noise.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
 }
 
 // Close writes what was counted and not yet told. Lines that are logged later are all written, at once.

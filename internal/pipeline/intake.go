@@ -143,10 +143,14 @@ func (p *Pipeline) Take(ctx context.Context, f *broker.Fetched) error {
 
 // decode makes a request of a record, whatever its bytes are. A record of our own says where it comes from.
 func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *checker.Request {
-	decoded, err := schemas.DecodeRequest(record.Key, record.Value, record.Headers)
 	key, value, headers := record.Key, record.Value, record.Headers
+	_, ours := p.parking[tp.Topic]
+	if first, ok := schemas.LastHeader(headers, schemas.HeaderKey); ok && ours {
+		key = first
+	}
+	decoded, err := schemas.DecodeRequest(key, value, headers)
 	truncated := 0
-	if schemas.RecordBytes(key, value, headers) > schemas.MaxRecordBytes {
+	if schemas.RequestBytes(key, value, headers) > schemas.MaxRecordBytes {
 		truncated = len(value)
 		value = value[:min(len(value), tooLargeBytes)]
 		if len(key) > tooLargeBytes {
@@ -163,7 +167,7 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 		Truncated: truncated,
 	}
 	r.Origin, r.At = r.Record, time.UnixMilli(record.Timestamp)
-	if _, ours := p.parking[tp.Topic]; ours {
+	if ours {
 		if problem := p.followTrail(r, record.Headers); problem != "" && err == nil {
 			err = &schemas.InvalidError{Problems: []string{problem}}
 		}
@@ -195,9 +199,6 @@ func (p *Pipeline) followTrail(r *checker.Request, headers []schemas.Header) (pr
 		r.At = trail.FirstAttemptAt
 	}
 	r.NotBefore = earlier(trail.NotBefore, trail.FirstAttemptAt.Add(p.config.MaxAge))
-	if trail.HasKey {
-		r.Key = bytes.Clone(trail.Key)
-	}
 	r.Forget = trail.Command == schemas.CommandForget
 	if trail.Command != "" && !r.Forget {
 		problem = fmt.Sprintf("header %s: %.40q: want %s", schemas.HeaderCommand, trail.Command, schemas.CommandForget)

@@ -16,8 +16,9 @@ type Known struct {
 	StoredAt time.Time
 }
 
-// Rechecked says what came of some records, and how many conversations are known in all.
-type Rechecked struct{ Asked, Known int }
+// Rechecked says how many were asked about, of how many that were last checked before the time; of all, when there were none to
+// look at.
+type Rechecked struct{ Asked, Due int }
 
 // recheckTime is how the ids of its requests say when they were begun.
 const recheckTime = "20060102T150405.000Z"
@@ -74,7 +75,11 @@ func (p *Pipeline) recheck(r rechecking, now time.Time) {
 		}
 	}
 	p.metrics.Rechecked(asked)
-	r.done <- Rechecked{Asked: asked, Known: p.table.Len()}
+	done := Rechecked{Asked: asked, Due: asked}
+	if len(r.known) == 0 {
+		done.Due = p.table.CountCheckedBefore(r.before)
+	}
+	r.done <- done
 }
 
 // due tells whether a record is to be checked again. One of a corp that can't be asked now is left to the next time.
