@@ -85,7 +85,7 @@ const maxDelays = 16
 
 func (l *loader) checkKafka() {
 	t, s := l.config.Kafka.TLS, l.config.Kafka.SASL
-	if (t.CertFile == "") != (t.KeyFile == "") {
+	if (t.Cert == Secret{}) != (t.Key == Secret{}) && !l.flawed("kafka.tls") {
 		l.problem("kafka.tls.cert_file", "cert_file and key_file go together: want both or neither")
 	}
 	if t.Enabled {
@@ -117,8 +117,8 @@ func (l *loader) checkCertificates(t TLS) {
 			l.problem("kafka.tls.ca_file", "%s has no certificate: want PEM", t.CAFile)
 		}
 	}
-	if t.CertFile != "" && t.KeyFile != "" {
-		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+	if t.Cert != (Secret{}) && t.Key != (Secret{}) {
+		if _, err := tls.X509KeyPair([]byte(t.Cert.Reveal()), []byte(t.Key.Reveal())); err != nil {
 			l.problem("kafka.tls.cert_file", "with key_file: %v", err)
 		}
 	}

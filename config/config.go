@@ -41,9 +41,12 @@ type Kafka struct {
 type TLS struct {
 	Enabled    bool   `yaml:"enabled" default:"false" doc:"encrypt the connections to the brokers"`
 	CAFile     string `yaml:"ca_file" default:"" doc:"certificates (PEM) to trust instead of the system's"`
-	CertFile   string `yaml:"cert_file" default:"" doc:"the client's certificate (PEM), with key_file"`
-	KeyFile    string `yaml:"key_file" default:"" doc:"the key (PEM) of cert_file"`
+	CertFile   string `yaml:"cert_file" default:"" secret:"Cert" lines:"many" doc:"the client's certificate (PEM), with key_file"`
+	KeyFile    string `yaml:"key_file" default:"" secret:"Key" lines:"many" doc:"the key (PEM) of cert_file"`
 	ServerName string `yaml:"server_name" default:"" doc:"the name in the brokers' certificates, when it is not their address"`
+	// Cert and Key are those of CertFile and KeyFile, or of the environment.
+	Cert Secret `yaml:"-"`
+	Key  Secret `yaml:"-"`
 }
 
 // SASL is off while Mechanism is empty.
@@ -131,6 +134,8 @@ type Suite struct {
 	TicketFile string `yaml:"ticket_file"`
 	// Secret is what SecretFile holds, or the environment in its place.
 	Secret Secret `yaml:"-"`
+	// Ticket is what the environment has in the place of TicketFile.
+	Ticket Secret `yaml:"-"`
 }
 
 // AllCorps are the corps of the configuration and those of wechat.corps_file.

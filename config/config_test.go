@@ -21,7 +21,7 @@ func load(t *testing.T, text string, environ ...string) (Config, []string, error
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"consentd.yaml": text, "secret": canary + "\n", "empty": "", "two": "a\nb\n",
+		"consentd.yaml": text, "secret": canary + "\n", "empty": "", "nobody.yaml": "[]\n", "two": "a\nb\n",
 		"good.yaml": "- {corp_id: f1, token: {source: gettoken, secret_file: $DIR/secret}}\n- {corp_id: f2, token: {source: file, path: p}}\n",
 		"bad.yaml":  "- {corp_id: f1, token: {source: file, path: p}}\n- {corp_id: f2, token: {source: file}}\n",
 		"keys.yaml": "corps: []\n",
@@ -95,7 +95,11 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, env, want string }{
 		{"typo", "batch:\n  sice: 10", "", "consentd.yaml:2: batch.sice: unknown key: did you mean batch.size?"},
-		{"unknown section", "nonsense: {a: 1}", "", "consentd.yaml:1: nonsense: unknown key"},
+		{"unknown section", "nonsense: {a: 1}", "", "consentd.yaml:1: nonsense: unknown key: want one of batch, consumer, corps, delivery, instance, kafka, log, ops, producer, recheck, retry, status, suites, topics, wechat"},
+		{"a key of nothing near", "kafka: {sasl: {pass: x}}", "", "consentd.yaml:1: kafka.sasl.pass: unknown key: want one of mechanism, password_file, username"},
+		{"a list", "- kafka", "", "consentd.yaml:1: is a list: want keys and values"},
+		{"a ticket twice", "suites: [{suite_id: s1, secret_file: $DIR/secret, ticket_file: t}]", "CONSENTD_SUITES_S1_TICKET=x", "CONSENTD_SUITES_S1_TICKET: is set beside suites[0].ticket_file: want one of them"},
+		{"no ticket", "suites: [{suite_id: s1, secret_file: $DIR/secret}]", "", "consentd.yaml:1: suites[0].ticket_file: is missing: want the file with the secret of suite s1, or CONSENTD_SUITES_S1_TICKET"},
 		{"out of range", "batch: {size: 500}", "", `consentd.yaml:1: batch.size: "500": want an integer of 1 to 100`},
 		{"not a number", "batch: {size: many}", "", `consentd.yaml:1: batch.size: "many": want an integer of 1 to 100`},
 		{"fraction", "batch: {size: 1.5}", "", `consentd.yaml:1: batch.size: "1.5": want an integer of 1 to 100`},
@@ -112,7 +116,7 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"start", "consumer: {start: now}", "", `consentd.yaml:1: consumer.start: "now": want earliest or latest`},
 		{"mechanism", "kafka: {sasl: {mechanism: gssapi}}", "", `consentd.yaml:1: kafka.sasl.mechanism: "gssapi": want plain or scram-sha-256 or scram-sha-512`},
 		{"sasl half", "kafka: {sasl: {mechanism: plain}}", "", `consentd.yaml:1: kafka.sasl.mechanism: plain needs username and password_file`},
-		{"tls half", "kafka: {tls: {enabled: true, cert_file: a}}", "", `consentd.yaml:1: kafka.tls.cert_file: cert_file and key_file go together`},
+		{"tls half", "kafka: {tls: {enabled: true, cert_file: $DIR/secret}}", "", `consentd.yaml:1: kafka.tls.cert_file: cert_file and key_file go together`},
 		{"tls off", "kafka: {tls: {ca_file: a}}", "", `kafka.tls.enabled: is false, but other keys`},
 		{"http", "wechat: {base_url: 'http://example.com'}", "", `consentd.yaml:1: wechat.base_url: is plain http to a host that is not loopback`},
 		{"url with user", "wechat: {base_url: 'https://u:canary-8d21@example.com'}", "", `consentd.yaml:1: wechat.base_url: want https://`},
@@ -160,7 +164,7 @@ func TestLoad_NamesFileLineKeyAndWhatWouldBeRight(t *testing.T) {
 		{"item field", "wechat: {item_field: 1-.}", "", `consentd.yaml:1: wechat.item_field: "1-.": want a letter or _`},
 		{"port", "wechat: {base_url: 'https://h:99999'}", "", "consentd.yaml:1: wechat.base_url: want https://host"},
 		{"no certificate", "kafka: {tls: {enabled: true, ca_file: $DIR/secret}}", "", "consentd.yaml:1: kafka.tls.ca_file: secret has no certificate: want PEM"},
-		{"no client certificate", "kafka: {tls: {enabled: true, cert_file: $DIR/none, key_file: $DIR/none}}", "", "consentd.yaml:1: kafka.tls.cert_file: with key_file: open none: no such file or directory"},
+		{"no client certificate", "kafka: {tls: {enabled: true, cert_file: $DIR/none, key_file: $DIR/none}}", "", "consentd.yaml:1: kafka.tls.cert_file: file none: no such file or directory\nconsentd.yaml:1: kafka.tls.key_file: file none: no such file or directory"},
 		{"section's line", "retry:\n  initial_interval: 10s", "", "consentd.yaml:1: retry.max_interval: 5s is less than"},
 		{"variable against the file", "consumer: {rebalance_timeout: 1m}", "CONSENTD_CONSUMER_SESSION_TIMEOUT=30s", "CONSENTD_CONSUMER_SESSION_TIMEOUT: 30s: want more than 36s"},
 		{"empty secret variable", "corps: [{corp_id: a, token: {source: gettoken, secret_file: $DIR/secret}}]", "CONSENTD_CORPS_A_TOKEN_SECRET=", "CONSENTD_CORPS_A_TOKEN_SECRET: want one line with the secret"},
@@ -266,8 +270,11 @@ func TestLoad_CorpsMayStandInAFileOfTheirOwn(t *testing.T) {
 	if strings.Join(ids, " ") != "a f1 f2" || cfg.AllCorps()[1].Token.Secret.Reveal() != canary {
 		t.Errorf("corps %v", ids)
 	}
-	if _, warnings, err := load(t, "wechat: {corps_file: $DIR/empty}"); err != nil || len(warnings) > 0 {
-		t.Errorf("an empty file: %v, %q", err, warnings)
+	if _, warnings, err := load(t, "wechat: {corps_file: $DIR/nobody.yaml}"); err != nil || len(warnings) > 0 {
+		t.Errorf("an empty list: %v, %q", err, warnings)
+	}
+	if _, _, err := load(t, "wechat: {corps_file: $DIR/empty}"); err == nil || !strings.Contains(err.Error(), ":1: wechat.corps_file: file") || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("an empty file, as when it is being written: %v", err)
 	}
 	if cfg, _, err := load(t, "", "CONSENTD_WECHAT_CORPS_FILE=", "CONSENTD_RETRY_DELAYS=5s, 1m30s"); err != nil || len(cfg.AllCorps()) > 0 ||
 		fmt.Sprint(cfg.RetryTopics()) != "[{consent.retry-5s 5s} {consent.retry-1m30s 1m30s}]" {

@@ -60,14 +60,17 @@ func corpEnv(corpID, secret string) string {
 	return envPrefix + "CORPS_" + envName(corpID) + "_TOKEN_" + secret
 }
 
-func suiteEnv(suiteID string) string { return envPrefix + "SUITES_" + envName(suiteID) + "_SECRET" }
+// suiteEnv is the variable that may hold a suite's secret, or its ticket.
+func suiteEnv(suiteID, secret string) string {
+	return envPrefix + "SUITES_" + envName(suiteID) + "_" + secret
+}
 
 // readSecrets reads the files that hold secrets, or the variables in their place, and checks what they are for.
 func (l *loader) readSecrets() {
 	for _, f := range l.fields {
 		if name := f.secretEnv(); name != "" {
 			secret := f.parent.FieldByName(f.tag("secret")).Addr().Interface().(*Secret)
-			*secret = l.readSecret(f.key, f.value.String(), name)
+			*secret = l.readSecret(f.key, f.value.String(), name, f.tag("lines") == "many")
 		}
 	}
 	shared := make(map[string]string) // whose secret a variable is
@@ -94,14 +97,17 @@ func (l *loader) readSuites(shared map[string]string) map[string]string {
 		s := &l.config.Suites[i]
 		key := fmt.Sprintf("suites[%d]", i)
 		if l.flawed(key) {
-			l.variable(suiteEnv(s.SuiteID))
+			l.variable(suiteEnv(s.SuiteID, "SECRET"))
+			l.variable(suiteEnv(s.SuiteID, "TICKET"))
 			continue
 		}
 		l.checkID(key, "suite_id", s.SuiteID, ids)
-		if s.TicketFile == "" {
-			l.problem(key+".ticket_file", "is missing: want the file to which the suite_ticket is written")
+		if ticket := suiteEnv(s.SuiteID, "TICKET"); s.TicketFile == "" { // a file is read when it is needed: it need not exist yet
+			s.Ticket = l.readOwnSecret(key+".ticket_file", "", ticket, "suite "+s.SuiteID, shared)
+		} else if _, both := l.variable(ticket); both {
+			l.problem(ticket, "is set beside %s.ticket_file: want one of them", key)
 		}
-		s.Secret = l.readOwnSecret(key+".secret_file", s.SecretFile, suiteEnv(s.SuiteID), "suite "+s.SuiteID, shared)
+		s.Secret = l.readOwnSecret(key+".secret_file", s.SecretFile, suiteEnv(s.SuiteID, "SECRET"), "suite "+s.SuiteID, shared)
 	}
 	return ids
 }
@@ -163,19 +169,19 @@ func (l *loader) readOwnSecret(key, file, variable, owner string, shared map[str
 	if file == "" && !isSet {
 		l.problem(key, "is missing: want the file with the secret of %s, or %s", owner, variable)
 	}
-	return l.readSecret(key, file, variable)
+	return l.readSecret(key, file, variable, false)
 }
 
 // maxSecretBytes is far more than any secret has.
 const maxSecretBytes = 64 << 10
 
-// readSecret returns what the variable or the file holds. Its text never enters a message.
-func (l *loader) readSecret(key, file, variable string) Secret {
+// readSecret returns what the variable or the file holds, many lines or one. Its text never enters a message.
+func (l *loader) readSecret(key, file, variable string, many bool) Secret {
 	if text, ok := l.variable(variable); ok {
 		if fileVariable, both := l.setBy[key]; both {
 			l.problem(variable, "is set beside %s: want one of them", fileVariable)
 		}
-		return l.oneLine(variable, "", text)
+		return l.hidden(variable, "", text, many)
 	}
 	if file == "" {
 		return Secret{}
@@ -189,13 +195,13 @@ func (l *loader) readSecret(key, file, variable string) Secret {
 		l.problem(key, "file %s: %v", file, err)
 		return Secret{}
 	}
-	return l.oneLine(key, "file "+file+": ", text)
+	return l.hidden(key, "file "+file+": ", text, many)
 }
 
-// oneLine wants a secret to be one line; the newline at its end is not part of it.
-func (l *loader) oneLine(key, where, text string) Secret {
+// hidden wants a secret to be one line, unless it has many; the newline at its end is not part of it.
+func (l *loader) hidden(key, where, text string, many bool) Secret {
 	secret := strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
-	if secret == "" || len(secret) > maxSecretBytes || strings.ContainsAny(secret, "\r\n") {
+	if secret == "" || len(secret) > maxSecretBytes || !many && strings.ContainsAny(secret, "\r\n") {
 		l.problem(key, "%swant one line with the secret", where)
 		return Secret{}
 	}

@@ -21,7 +21,7 @@ import (
 func Load(path string, environ []string) (Config, []string, error) {
 	l := &loader{config: Default(), places: make(map[string]place), setBy: make(map[string]string)}
 	l.fields = fields(&l.config)
-	if tree := l.parse(path); tree != nil {
+	if tree := l.parse(path, ""); tree != nil {
 		l.readMapping("", tree)
 	}
 	l.readEnvironment(environ)
@@ -87,8 +87,8 @@ func (l *loader) field(key string) (field, bool) {
 	return l.fields[i], true
 }
 
-// parse reads a YAML file of one document; nil: it is empty, or there is a problem.
-func (l *loader) parse(path string) ast.Node {
+// parse reads a YAML file of one document, which a key names; nil: it is empty, or there is a problem.
+func (l *loader) parse(path, key string) ast.Node {
 	if path == "" {
 		return nil
 	}
@@ -106,8 +106,13 @@ func (l *loader) parse(path string) ast.Node {
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
+		if key != "" {
+			l.problem(key, "file %s: %v", path, err)
+			return nil
+		}
 		return problem(0, "%v", err)
 	}
+	src = strings.TrimPrefix(src, "\ufeff") // as some editors begin a file
 	tree, err := parser.ParseBytes([]byte(src), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		line, message := 0, err.Error()
@@ -127,6 +132,9 @@ func (l *loader) parse(path string) ast.Node {
 		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentType {
 			return doc.Body
 		}
+	}
+	if key != "" && len(tree.Docs) <= 1 {
+		l.problem(key, "file %s is empty: want a list of corps, or [] for none", path)
 	}
 	return nil
 }
@@ -151,8 +159,9 @@ func entries(n ast.Node) (pairs []*ast.MappingValueNode, ok bool) {
 func (l *loader) readMapping(prefix string, n ast.Node) {
 	pairs, ok := entries(n)
 	if !ok {
-		l.mark(strings.TrimSuffix(prefix, "."), n.GetToken())
-		l.problem(strings.TrimSuffix(prefix, "."), "is %s: want keys and values", nodeKind(n))
+		l.problems = append(l.problems, Problem{
+			l.file, n.GetToken().Position.Line, strings.TrimSuffix(prefix, "."), fmt.Sprintf("is %s: want keys and values", nodeKind(n)),
+		})
 		return
 	}
 	l.eachPair(prefix, pairs, l.readKey)
@@ -269,7 +278,7 @@ func nodeKind(n ast.Node) string {
 
 // suggest names the known key that is nearest to a wrong one.
 func (l *loader) suggest(key string) string {
-	return l.nearest(key, func(f field) string { return f.key })
+	return cmp.Or(l.nearest(key, func(f field) string { return f.key }), l.siblings(key))
 }
 
 func (l *loader) suggestEnv(name string) string { return l.nearest(name, field.env) }
@@ -286,6 +295,23 @@ func (l *loader) nearest(name string, of func(field) string) string {
 		return ""
 	}
 	return ": did you mean " + best + "?"
+}
+
+// siblings names the keys that stand beside a key.
+func (l *loader) siblings(key string) string {
+	section := key[:strings.LastIndexByte(key, '.')+1]
+	names := []string{}
+	if section == "" {
+		names = append(names, "corps", "suites")
+	}
+	for _, f := range l.fields {
+		if rest, ok := strings.CutPrefix(f.key, section); ok {
+			name, _, _ := strings.Cut(rest, ".")
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return ": want one of " + strings.Join(slices.Compact(names), ", ")
 }
 
 // editDistance is how many letters must be added, left out or replaced to make b of a.
@@ -391,7 +417,7 @@ func (l *loader) readEnvironment(environ []string) {
 			l.problem(f.env(), "%v", err)
 		}
 	}
-	if tree := l.parse(l.config.WeChat.CorpsFile); tree != nil {
+	if tree := l.parse(l.config.WeChat.CorpsFile, "wechat.corps_file"); tree != nil {
 		l.mark(corpsFileKey, tree.GetToken())
 		readItems(l, corpsFileKey, tree, &l.config.CorpsOfFile)
 	}

@@ -63,6 +63,9 @@ func Reference() string {
 	b.WriteString("| key | default | may be | meaning |\n|---|---|---|---|\n")
 	for _, k := range Keys() {
 		may := strings.ReplaceAll(k.Range, "|", " · ")
+		if strings.HasPrefix(k.Range, "|") {
+			may = "empty" + may
+		}
 		if low, high, ok := strings.Cut(k.Range, ".."); ok {
 			may = fmt.Sprintf("%s to %s", low, high)
 		}

@@ -65,7 +65,7 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w", cfg.Group, err)
 	}
-	defer group.Close() //nolint:errcheck // it leaves the group, and only ever returns nil
+	defer leave(group)
 	for {
 		next, err := group.Next(ctx)
 		switch {
@@ -103,6 +103,23 @@ func Run(ctx context.Context, cluster *broker.Cluster, cfg Config, log zerolog.L
 		if ctx.Err() != nil {
 			return nil
 		}
+	}
+}
+
+// leaveTimeout is how long leaving the group may take. Whoever is told to stop while it joins would else wait until the others,
+// or a dead member's session timeout, let it.
+const leaveTimeout = 5 * time.Second
+
+// leave leaves the group.
+func leave(group *kafka.ConsumerGroup) {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_ = group.Close() // it only ever returns nil
+	}()
+	select {
+	case <-left:
+	case <-time.After(leaveTimeout):
 	}
 }
 

@@ -198,7 +198,7 @@ func TestProvider_CorpsThatAreRefusedTogether(t *testing.T) {
 		{"ww2", HTTPService("http://x", nil)},
 		{"ww3", File("f")},
 		{"ww4", Static("t")},
-		{"ww5", NewSuite(cfg, "s1", "a", "f", nil).Source("ww5", "c")},
+		{"ww5", NewSuite(cfg, "s1", "a", TicketFile("f"), nil).Source("ww5", "c")},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

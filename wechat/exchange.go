@@ -17,8 +17,9 @@ import (
 )
 
 // MaxReplyBytes bounds what is read of a reply. 100 pairs take 20 KB, a room of 2,000 customers 300 KB; an event with all
-// of the bound's members still fits into the 1 MiB that topics take by default.
-const MaxReplyBytes = 768 << 10
+// of the bound's members, of which each may say more than the reply did of it, still fits into the 1 MiB that topics take by
+// default.
+const MaxReplyBytes = 640 << 10
 
 // verdict is what every reply of the API says about itself.
 type verdict struct {

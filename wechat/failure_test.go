@@ -52,7 +52,7 @@ func TestBrokenReplies_EachHasItsClass(t *testing.T) {
 			w.Header().Set("Content-Length", "1000")
 			io.WriteString(w, `{"errcode":0`)
 		}, class: schemas.Transient, says: "broke off"},
-		{name: "too large", api: answer(`{"x":"` + strings.Repeat("x", MaxReplyBytes) + `",` + pairReply[1:]), class: schemas.Transient, says: "more than 786432 bytes"},
+		{name: "too large", api: answer(`{"x":"` + strings.Repeat("x", MaxReplyBytes) + `",` + pairReply[1:]), class: schemas.Transient, says: "more than 655360 bytes"},
 		{name: "reset", api: func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			conn, _, err := http.NewResponseController(w).Hijack()

@@ -66,7 +66,7 @@ func TestHTTPService_NothingOfItsURLIsInAnError(t *testing.T) {
 
 func TestSources_PrintedShowNoSecret(t *testing.T) {
 	t.Parallel()
-	suite := NewSuite(Config{}, "s1", canarySecret, "canary", nil)
+	suite := NewSuite(Config{}, "s1", canarySecret, TicketFile("canary"), nil)
 	for _, source := range []any{
 		GetToken(Config{}, "ww1", canarySecret, nil), HTTPService("http://canary", nil), Static("canary"), File("f"),
 		suite, suite.Source("ww1", canaryCode),

@@ -29,10 +29,9 @@ type Suite struct {
 	tokens   *tokenCache
 }
 
-// NewSuite returns a suite with the secret of suiteID. ticketFile has the suite_ticket alone, which another program keeps
-// fresh from WeCom's pushes; it is read whenever a suite_access_token is fetched. cfg and httpClient are those of New, which
-// checks them; a nil httpClient means one of its own.
-func NewSuite(cfg Config, suiteID, secret, ticketFile string, httpClient *http.Client) *Suite {
+// NewSuite returns a suite with the secret of suiteID. cfg and httpClient are those of New, which checks them; a nil httpClient
+// means one of its own.
+func NewSuite(cfg Config, suiteID, secret string, ticket Ticket, httpClient *http.Client) *Suite {
 	cfg, _ = cfg.withDefaults()
 	if httpClient == nil {
 		httpClient = NewHTTPClient()
@@ -41,7 +40,7 @@ func NewSuite(cfg Config, suiteID, secret, ticketFile string, httpClient *http.C
 	s := &Suite{
 		origin: origin("suite " + suiteID), exchange: x,
 		tokens: newTokenCache(&suiteTokens{
-			exchange: x, id: suiteID, secret: secret, tickets: wordFile{path: ticketFile, what: "suite_ticket"},
+			exchange: x, id: suiteID, secret: secret, tickets: wordFile{path: ticket.path, word: ticket.word, what: "suite_ticket"},
 		}),
 	}
 	s.tokens.observer = cfg.Tokens

@@ -136,7 +136,7 @@ func setupSuite(t *testing.T, corps int) *suiteTest {
 	writeFile(t, s.ticketFile, canaryTicket+"\n")
 	httpClient := inProcess(s.provider.ServeHTTP)
 	cfg := Config{Tokens: &s.fetches}
-	s.suite = NewSuite(cfg, "s1", canarySecret, s.ticketFile, httpClient)
+	s.suite = NewSuite(cfg, "s1", canarySecret, TicketFile(s.ticketFile), httpClient)
 	list := make([]Corp, corps)
 	for i := range list {
 		list[i] = Corp{s.id(i), s.suite.Source(s.id(i), canaryCode)}

@@ -41,7 +41,7 @@ func sourceGetToken(_ testing.TB, baseURL string, client *http.Client) TokenSour
 func sourceSuite(t testing.TB, baseURL string, client *http.Client) TokenSource {
 	ticketFile := filepath.Join(t.TempDir(), "ticket")
 	writeFile(t, ticketFile, canaryTicket)
-	return NewSuite(Config{BaseURL: baseURL}, "s1", canarySecret, ticketFile, client).Source(corpID, canaryCode)
+	return NewSuite(Config{BaseURL: baseURL}, "s1", canarySecret, TicketFile(ticketFile), client).Source(corpID, canaryCode)
 }
 
 func sourceHTTP(_ testing.TB, baseURL string, client *http.Client) TokenSource {
@@ -141,7 +141,7 @@ func TestTokenEndpoints_BrokenRepliesHaveTheirClass(t *testing.T) {
 		{"truncated body", cut(-1, head+`{"access_token":"`+canaryToken), schemas.Transient, 0, "broke off"},
 		{"reset", cut(0, ""), schemas.Transient, 0, "no reply"},
 		{"closed", cut(-1, ""), schemas.Transient, 0, "no reply"},
-		{"too large", answer("{" + token + strings.Repeat(" ", MaxReplyBytes) + "}"), schemas.Transient, 0, "more than 786432 bytes"},
+		{"too large", answer("{" + token + strings.Repeat(" ", MaxReplyBytes) + "}"), schemas.Transient, 0, "more than 655360 bytes"},
 		{"two values", answer("{" + token + "}{}"), schemas.Transient, 0, "malformed reply"},
 		{"an array", answer("[{" + token + "}]"), schemas.Transient, 0, "malformed reply"},
 		{"errcode a string", answer(`{"errcode":"0",` + token + `}`), schemas.Transient, 0, "malformed reply"},

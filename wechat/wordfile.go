@@ -11,11 +11,22 @@ import (
 	"consentd/schemas"
 )
 
-// wordFile is a file that another program keeps fresh and that has one word, with white space around it or not.
+// wordFile is a file that another program keeps fresh and that has one word, with white space around it or not; or, without a
+// file, the word itself.
 type wordFile struct {
-	path string
-	what string // WeCom's name of the word
+	path, word string
+	what       string // WeCom's name of the word
 }
+
+// Ticket is where a Suite has its suite_ticket from.
+type Ticket struct{ path, word string }
+
+// TicketFile is a file that has the newest suite_ticket alone, which another program keeps fresh from WeCom's pushes; it is read
+// whenever a suite_access_token is fetched.
+func TicketFile(path string) Ticket { return Ticket{path: path} }
+
+// FixedTicket is a suite_ticket that is good for as long as WeCom lets it be: half an hour.
+func FixedTicket(ticket string) Ticket { return Ticket{word: ticket} }
 
 // read returns the word. An error is of class token and names the path, but nothing of what the file has.
 func (f wordFile) read() (string, error) {
@@ -37,6 +48,9 @@ func (f wordFile) read() (string, error) {
 
 // readSome returns at most so much that a file which is no token shows.
 func (f wordFile) readSome() ([]byte, error) {
+	if f.path == "" {
+		return []byte(f.word), nil
+	}
 	r, err := os.Open(f.path)
 	if err != nil {
 		return nil, err

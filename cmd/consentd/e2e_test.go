@@ -611,6 +611,9 @@ func TestRun_SaysInOneLineWhatIsWrongAndExits(t *testing.T) {
 		{"unknown flag", []string{"run", "--verbose"}, exitUsage, "unknown flag: --verbose"},
 		{"unknown command", []string{"walk"}, exitUsage, "walk"},
 		{"argument", []string{"version", "now"}, exitUsage, "now"},
+		{"unknown topic of help", []string{"help", "walk"}, exitUsage, "walk"},
+		{"unknown shell", []string{"completion", "dos"}, exitUsage, "dos"},
+		{"address in use", []string{"simulate", "--listen", b.Addr()}, exitFailed, "--listen"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -645,6 +648,7 @@ func TestSecrets_AreNowhereWhenEverythingFails(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Embedded(t)
 	w := setup(t, b, wechattest.Options{TokenTTL: time.Second})
+	w.change("max_age: 10m", "max_age: 10s")
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	w.write(wrong, canary+"-wrong")
 	static := filepath.Join(t.TempDir(), "static")

@@ -101,7 +101,28 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	})
 	root.AddCommand(runCommand(), devCommand(), simulateCommand(), benchCommand(), benchPartCommand(), configCommand(), versionCommand(),
 		submitCommand(), watchCommand(), statusCommand(), replayCommand(), recheckCommand(), forgetCommand(), topicsCommand(), groupCommand(), doctorCommand())
+	refuseUnknown(root)
 	return root
+}
+
+// refuseUnknown makes errors of what cobra's own commands take for a question: a command or shell that there is not.
+func refuseUnknown(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args = noArguments
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			cmd.Args = func(help *cobra.Command, args []string) error {
+				if found, rest, err := root.Find(args); found == nil || err != nil || len(rest) > 0 {
+					return noArguments(help, args)
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // noEmptyFlags refuses a flag that is given and empty: most likely a variable of a script was, and without the flag the command

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ It knows every corp and suite and takes any secret, unless --corp or --suite nam
 				return err
 			}
 			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", listen)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("--listen: %w", err)
+			}
 			if err != nil {
 				return &usageError{fmt.Errorf("--listen: %w", err)}
 			}

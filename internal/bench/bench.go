@@ -350,7 +350,7 @@ func (b *run) parked(ctx context.Context) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = b.cluster.ReadToEnd(ctx, tps, zerolog.Nop(), func(r *broker.Record) error {
+		err = b.cluster.ReadToEnd(ctx, tps, zerolog.Nop(), func(_ broker.TopicPartition, r *broker.Record) error {
 			class, _ := schemas.LastHeader(r.Headers, schemas.HeaderErrorClass)
 			parked[string(class)]++
 			return nil

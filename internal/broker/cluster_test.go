@@ -263,7 +263,7 @@ func TestCluster_ReportsThatNobodyAnswers(t *testing.T) {
 		"committed":       func() error { _, err := c.Committed(ctx, "group", tp); return err },
 		"commit":          func() error { return c.Commit(ctx, noMember("group"), map[TopicPartition]Offset{tp[0]: {At: 1}}) },
 		"read to the end": func() error {
-			return c.ReadToEnd(ctx, tp, zerolog.Nop(), func(*Record) error { return nil })
+			return c.ReadToEnd(ctx, tp, zerolog.Nop(), func(TopicPartition, *Record) error { return nil })
 		},
 	} {
 		if err := ask(); err == nil || Permanent(err) || errors.Is(err, context.DeadlineExceeded) {

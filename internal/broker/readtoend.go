@@ -17,14 +17,14 @@ var errReadToEnd = errors.New("read to the end")
 
 // ReadToEnd hands every committed record of the partitions to take, one at a time, from each one's start to the high
 // watermark that it has at the call; it returns when the last stable offset has passed them all.
-func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(*Record) error) error {
+func (c *Cluster) ReadToEnd(ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(TopicPartition, *Record) error) error {
 	return c.ReadToEndTelling(ctx, tps, log, take, func(float64) {})
 }
 
 // ReadToEndTelling is ReadToEnd and tells, one call at a time, which share of the offsets has been read: more than 0, and 1 at
 // the end.
 func (c *Cluster) ReadToEndTelling(
-	ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(*Record) error, progress func(share float64),
+	ctx context.Context, tps []TopicPartition, log zerolog.Logger, take func(TopicPartition, *Record) error, progress func(share float64),
 ) error {
 	ends, err := c.HighWatermarks(ctx, tps)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Cluster) ReadToEndTelling(
 		defer mu.Unlock()
 		for i := range f.Records {
 			// What came after the call is read too, should it come along: the log's last word is never wrong.
-			if err := take(&f.Records[i]); err != nil {
+			if err := take(f.TopicPartition, &f.Records[i]); err != nil {
 				return err
 			}
 		}

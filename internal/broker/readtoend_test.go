@@ -32,7 +32,7 @@ func whole(t *testing.T, c *Cluster, topic string) []TopicPartition {
 func readToEnd(ctx context.Context, t *testing.T, c *Cluster, topic string) []string {
 	t.Helper()
 	var values []string
-	err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(r *Record) error {
+	err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(_ TopicPartition, r *Record) error {
 		values = append(values, string(r.Value))
 		return nil
 	})
@@ -146,7 +146,7 @@ func TestReadToEnd_WaitsForTheTransactionsThatAreOpenAtTheCall(t *testing.T) {
 				var values []string
 				ended := make(chan error, 1)
 				go func() {
-					ended <- c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(r *Record) error {
+					ended <- c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(_ TopicPartition, r *Record) error {
 						if values = append(values, string(r.Value)); len(values) == 1 {
 							close(first)
 						}
@@ -199,7 +199,7 @@ func TestReadToEnd_TellsHowFarItIs(t *testing.T) {
 		write(t, b, topic, 0, "a", "b", "c")
 		write(t, b, topic, 2, "d")
 		var shares []float64
-		err := c.ReadToEndTelling(ctx, whole(t, c, topic), zerolog.Nop(), func(*Record) error { return nil },
+		err := c.ReadToEndTelling(ctx, whole(t, c, topic), zerolog.Nop(), func(TopicPartition, *Record) error { return nil },
 			func(share float64) { shares = append(shares, share) })
 		if err != nil {
 			t.Fatal(err)
@@ -243,7 +243,7 @@ func TestReadToEnd_ReportsWhatKeepsItFromTheEnd(t *testing.T) {
 				tc.fault.Topic = topic
 				b.Cluster().Fault(*tc.fault)
 			}
-			err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(*Record) error { return tc.take })
+			err := c.ReadToEnd(ctx, whole(t, c, topic), zerolog.Nop(), func(TopicPartition, *Record) error { return tc.take })
 			if err == nil || !tc.want(err) {
 				t.Errorf("got %v", err)
 			}
@@ -257,7 +257,7 @@ func TestReadToEnd_OfAnAbsentTopicIsAnErrorAndDoesNotCreateIt(t *testing.T) {
 		t.Parallel()
 		topic := b.Topic(t, "absent")
 		ctx, c := setup(t, b, topic)
-		err := c.ReadToEnd(ctx, []TopicPartition{{topic, 0}}, zerolog.Nop(), func(*Record) error { return nil })
+		err := c.ReadToEnd(ctx, []TopicPartition{{topic, 0}}, zerolog.Nop(), func(TopicPartition, *Record) error { return nil })
 		if !errors.Is(err, kafka.UnknownTopicOrPartition) {
 			t.Errorf("got %v, want %v", err, kafka.UnknownTopicOrPartition)
 		}

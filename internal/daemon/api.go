@@ -17,7 +17,8 @@ type corps struct {
 // suite is a provider's app with the settings that it was made with.
 type suite struct {
 	*wechat.Suite
-	secret, ticketFile string
+	secret string
+	ticket wechat.Ticket
 }
 
 func newCorps(cfg config.Config, tokens wechat.TokenObserver) *corps {
@@ -47,9 +48,12 @@ func (c *corps) setSuites(suites []config.Suite) {
 	old := c.suites
 	c.suites = make(map[string]suite, len(suites))
 	for _, s := range suites {
-		next := suite{old[s.SuiteID].Suite, s.Secret.Reveal(), s.TicketFile}
+		next := suite{old[s.SuiteID].Suite, s.Secret.Reveal(), wechat.TicketFile(s.TicketFile)}
+		if s.TicketFile == "" {
+			next.ticket = wechat.FixedTicket(s.Ticket.Reveal())
+		}
 		if next.Suite == nil || next != old[s.SuiteID] {
-			next.Suite = wechat.NewSuite(c.api, s.SuiteID, next.secret, next.ticketFile, c.http)
+			next.Suite = wechat.NewSuite(c.api, s.SuiteID, next.secret, next.ticket, c.http)
 		}
 		c.suites[s.SuiteID] = next
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -236,7 +237,7 @@ func (d *daemon) tryAssign(ctx context.Context, g *consumer.Generation, log zero
 	for _, home := range homes {
 		a.statuses = append(a.statuses, broker.TopicPartition{Topic: d.config.Topics.Status, Partition: home})
 	}
-	a.table, err = status.Restore(ctx, statusLog{d.cluster, a.statuses, d.metrics.Restoring, log}, func(key []byte, err error) {
+	a.table, err = status.Restore(ctx, statusLog{d.cluster, a.statuses, byCorp, d.metrics.Restoring, log}, func(key []byte, err error) {
 		log.Error().Err(err).Bytes("key", key).
 			Str("hint", "find out who else writes to the status topic; the next check of the conversation is first_seen").
 			Msg("a status record can't be read: its conversation counts as unknown")
@@ -329,10 +330,19 @@ func (d *daemon) warnOfOldRetry(ctx context.Context, positions map[broker.TopicP
 type statusLog struct {
 	cluster    *broker.Cluster
 	partitions []broker.TopicPartition
+	byCorp     broker.Partitioner
 	progress   func(share float64)
 	log        zerolog.Logger
 }
 
 func (l statusLog) ReadToEnd(ctx context.Context, take func(key, value []byte) error) error {
-	return l.cluster.ReadToEndTelling(ctx, l.partitions, l.log, func(r *broker.Record) error { return take(r.Key, r.Value) }, l.progress)
+	return l.cluster.ReadToEndTelling(ctx, l.partitions, l.log, func(tp broker.TopicPartition, r *broker.Record) error {
+		if corp, _, _ := bytes.Cut(r.Key, []byte("/")); r.Value != nil && l.byCorp.Partition(corp) != tp.Partition {
+			// Whoever is known there would count as unknown here, and a withdrawal as first_seen.
+			return &topicsError{[]string{fmt.Sprintf(
+				"topic %s has %d partitions now, and was written when it had others: %.200q stands in partition %d, its place is %d: make the topics that are partitioned by corp anew with as many partitions as they had",
+				tp.Topic, l.byCorp.Count(), r.Key, tp.Partition, l.byCorp.Partition(corp))}}
+		}
+		return take(r.Key, r.Value)
+	}, l.progress)
 }

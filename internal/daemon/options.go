@@ -46,8 +46,8 @@ func tlsConfig(c config.TLS) (*tls.Config, error) {
 			return nil, fmt.Errorf("kafka.tls.ca_file: %s has no certificate in PEM", c.CAFile)
 		}
 	}
-	if c.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if c.Cert != (config.Secret{}) {
+		cert, err := tls.X509KeyPair([]byte(c.Cert.Reveal()), []byte(c.Key.Reveal()))
 		if err != nil {
 			return nil, fmt.Errorf("kafka.tls.cert_file and key_file: %w", err)
 		}

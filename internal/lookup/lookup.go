@@ -71,7 +71,7 @@ func (t Topic) One(ctx context.Context, c schemas.Conversation) (*Entry, error) 
 	key := c.Key()
 	var value []byte
 	err = t.Cluster.ReadToEnd(ctx, []broker.TopicPartition{{Topic: t.Name, Partition: place.Partition([]byte(c.CorpID))}}, t.Log,
-		func(r *broker.Record) error {
+		func(_ broker.TopicPartition, r *broker.Record) error {
 			if string(r.Key) == key {
 				value = slices.Clone(r.Value)
 			}
@@ -107,7 +107,7 @@ func (t Topic) Each(ctx context.Context, f Filter, take func(*Entry) error) erro
 
 func (t Topic) eachOf(ctx context.Context, partition int32, f Filter, take func(*Entry) error) error {
 	last := make(map[string][]byte)
-	err := t.Cluster.ReadToEnd(ctx, []broker.TopicPartition{{Topic: t.Name, Partition: partition}}, t.Log, func(r *broker.Record) error {
+	err := t.Cluster.ReadToEnd(ctx, []broker.TopicPartition{{Topic: t.Name, Partition: partition}}, t.Log, func(_ broker.TopicPartition, r *broker.Record) error {
 		if r.Value == nil {
 			delete(last, string(r.Key))
 		} else {

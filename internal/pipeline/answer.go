@@ -121,9 +121,9 @@ func (p *Pipeline) forward(r *checker.Request) {
 }
 
 // eventKey is the request's key, for an event that has no conversation. A huge one is left out: the event must fit into
-// what topics take by default.
+// what topics take by default, and each invalid item has one.
 func eventKey(r *checker.Request) []byte {
-	if len(r.Key) > tooLargeBytes {
+	if len(r.Key) > maxKeyBytes || len(r.Key)*r.Weight() > maxKeysBytes {
 		return nil
 	}
 	return r.Key

@@ -15,9 +15,15 @@ import (
 	"consentd/schemas"
 )
 
-// tooLargeBytes is how much of a request that is too large its dead letter keeps: of the value the beginning, key and
-// headers when they are not larger than that.
-const tooLargeBytes = 64 << 10
+// What is kept of a request that is too large: the beginning of its value, a key that is not larger than maxKeyBytes, and those
+// headers, from the first on, that fit into maxHeaderBytes. All of it fits into a dead letter. maxKeysBytes bounds what the events
+// of a request's invalid items have of its key.
+const (
+	tooLargeBytes  = 64 << 10
+	maxKeyBytes    = 512 << 10
+	maxHeaderBytes = 1 << 20
+	maxKeysBytes   = 8 << 20
+)
 
 // intake is what one fetch brought of a partition, decoded, on its way to be taken up.
 type intake struct {
@@ -151,14 +157,14 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	decoded, err := schemas.DecodeRequest(key, value, headers)
 	truncated := 0
 	if schemas.RequestBytes(key, value, headers) > schemas.MaxRecordBytes {
-		truncated = len(value)
-		value = value[:min(len(value), tooLargeBytes)]
-		if len(key) > tooLargeBytes {
+		if len(value) > tooLargeBytes {
+			truncated = len(value)
+			value = value[:tooLargeBytes]
+		}
+		if len(key) > maxKeyBytes {
 			key = nil
 		}
-		if schemas.RecordBytes(nil, nil, headers) > tooLargeBytes {
-			headers = nil
-		}
+		headers = fitting(headers)
 	}
 	r := &checker.Request{
 		Request:   decoded,
@@ -181,6 +187,19 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 		r.Size += len(r.Value)
 	}
 	return r
+}
+
+// fitting leaves out headers beyond maxHeaderBytes.
+func fitting(headers []schemas.Header) []schemas.Header {
+	room := maxHeaderBytes
+	var kept []schemas.Header
+	for _, h := range headers {
+		if n := len(h.Key) + len(h.Value); n <= room {
+			room -= n
+			kept = append(kept, h)
+		}
+	}
+	return kept
 }
 
 // followTrail takes over what the headers say of a request that was parked or forwarded. It is waited for no longer than it may
