@@ -16,7 +16,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/consentd
-	go build -trimpath -o bin/consentd ./cmd/consentd
+	CGO_ENABLED=0 go build -trimpath -o bin/consentd ./cmd/consentd
 
 demo: ## one round on this machine: requests, answers, withdrawals, changes; ends with a summary
 	go run ./cmd/consentd dev --rounds 1

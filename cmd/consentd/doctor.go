@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,6 +14,7 @@ import (
 
 	"consentd/config"
 	"consentd/internal/doctor"
+	"consentd/internal/tracing"
 )
 
 func doctorCommand() *cobra.Command {
@@ -30,7 +32,10 @@ leaves it at 0.`,
 		Example: "  consentd doctor --config consentd.yaml\n  consentd doctor --config consentd.yaml --corp ww1 --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := examine(cmd, path, o)
+			findings, err := examine(cmd, path, o)
+			if err != nil {
+				return err
+			}
 			if err := printFindings(cmd.OutOrStdout(), findings, asJSON); err != nil {
 				return err
 			}
@@ -50,13 +55,18 @@ leaves it at 0.`,
 	return cmd
 }
 
-func examine(cmd *cobra.Command, path string, o doctor.Options) []doctor.Finding {
+func examine(cmd *cobra.Command, path string, o doctor.Options) ([]doctor.Finding, error) {
 	cfg, warnings, err := config.Load(path, os.Environ())
 	var problems *config.Error
 	errors.As(err, &problems)
-	findings := doctor.Configuration(problems, warnings)
+	findings := doctor.Configuration(problems, warnings, tracing.Check(os.Getenv))
 	if problems != nil {
-		return findings
+		return findings, nil
+	}
+	for _, id := range o.Corps {
+		if !slices.ContainsFunc(cfg.AllCorps(), func(c config.Corp) bool { return c.CorpID == id }) {
+			return nil, &usageError{fmt.Errorf("--corp %q: the configuration has no such corp", id)}
+		}
 	}
 	const clearLine = "\r\x1b[K"
 	progress := progressTo(cmd.ErrOrStderr())
@@ -65,7 +75,7 @@ func examine(cmd *cobra.Command, path string, o doctor.Options) []doctor.Finding
 		fmt.Fprint(progress, clearLine, f.Check, " ", f.Subject)
 		findings = append(findings, f)
 	})
-	return findings
+	return findings, nil
 }
 
 func printFindings(out io.Writer, findings []doctor.Finding, asJSON bool) error {

@@ -159,11 +159,16 @@ func (t *trials) failed(c corp, check string, err error) Finding {
 	}
 	t.note(c, e)
 	f.Key = t.keyOf(c, check, e)
+	if f.Key == itemField {
+		f.Do = "set it to the name of the list of pairs that the API wants: item, or info for the sibling API"
+	}
 	if e.Class == schemas.RateLimited {
 		f.Level = Risk
 	}
 	return f
 }
+
+const itemField = "wechat.item_field"
 
 // keyOf is the key that an errcode is mended by. What only WeCom's administrators can mend hangs on the corp.
 func (t *trials) keyOf(c corp, check string, e *wechat.Error) string {
@@ -181,10 +186,8 @@ func (t *trials) keyOf(c corp, check string, e *wechat.Error) string {
 		return t.suiteKey(c, "suite_id")
 	case 40085, 41023:
 		return t.suiteKey(c, "ticket_file")
-	case 60020, 301042:
-		return baseURL
 	case 40058, 40063, 40035:
-		return "wechat.item_field"
+		return itemField
 	case 45009:
 		return "wechat.calls_per_minute"
 	case 45033:
@@ -199,7 +202,7 @@ func (t *trials) keyOf(c corp, check string, e *wechat.Error) string {
 func (t *trials) keyWithoutErrcode(c corp, check string, e *wechat.Error) string {
 	switch source := c.Token.Source; {
 	case check == checkCall && strings.Contains(e.Message, "item field"):
-		return "wechat.item_field"
+		return itemField
 	case source == "suite" && strings.Contains(e.Message, "ticket"):
 		return t.suiteKey(c, "ticket_file")
 	case check == checkCall || source == "gettoken" || source == "suite":

@@ -193,7 +193,7 @@ func TestExamine_FindsEachMisconfigurationAndNamesTheKeyToChange(t *testing.T) {
 		}, checkToken, "corps[1].token.url"},
 		{"the caller's IP is not allowed", func(w *world) {
 			w.sim.Script(wechattest.Fault{Kind: wechattest.Single, Errcode: 60020})
-		}, checkCall, "wechat.base_url"},
+		}, checkCall, "corps[0]"},
 		{"the archive's permission is missing", func(w *world) {
 			w.sim.Script(wechattest.Fault{Corp: "ww2", Kind: wechattest.Single, Errcode: 48002})
 		}, checkCall, "corps[1]"},
@@ -249,13 +249,13 @@ func TestConfiguration_NamesTheKeyOfEachProblem(t *testing.T) {
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v", err)
 			}
-			findings := Configuration(problems, nil)
+			findings := Configuration(problems, nil, nil)
 			if !Failed(findings) || findings[0].Key != tc.key || !strings.HasSuffix(findings[0].Subject, "c.yaml:1") {
 				t.Errorf("got %+v, want key %s", findings, tc.key)
 			}
 		})
 	}
-	if findings := Configuration(nil, []string{"something is ignored"}); Failed(findings) || findings[0].Level != Risk || findings[1].Level != OK {
+	if findings := Configuration(nil, []string{"something is ignored"}, nil); Failed(findings) || findings[0].Level != Risk || findings[1].Level != OK {
 		t.Errorf("a warning alone: got %+v", findings)
 	}
 }

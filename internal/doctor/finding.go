@@ -56,9 +56,15 @@ func Failed(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Wrong })
 }
 
-// Configuration is what there is to say of a configuration that was loaded with these warnings, or that could not be.
-func Configuration(err *config.Error, warnings []string) []Finding {
+// Configuration is what there is to say of a configuration that was loaded with these warnings, or that could not be; traces is
+// what is wrong with the variables of OpenTelemetry.
+func Configuration(err *config.Error, warnings []string, traces error) []Finding {
 	var findings []Finding
+	if traces != nil {
+		findings = append(findings, Finding{
+			Level: Wrong, Check: checkConfiguration, Found: traces.Error(), Do: "correct it: the daemon does not start", Key: "OTEL_…",
+		})
+	}
 	for _, w := range warnings {
 		findings = append(findings, Finding{Level: Risk, Check: checkConfiguration, Found: w, Do: "see docs/configuration.md"})
 	}

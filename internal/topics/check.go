@@ -77,6 +77,9 @@ type check struct {
 
 func (c *check) run(statusPartitions int) {
 	switch err := c.topic.Err; {
+	case errors.Is(err, kafka.UnknownTopicOrPartition) && c.cfg.Topics.Create:
+		c.risk("", "does not exist", "the daemon makes it at its start (topics.create), and who writes to it or reads it before that fails", "nothing, or create it: consentd topics create")
+		return
 	case errors.Is(err, kafka.UnknownTopicOrPartition):
 		c.wrong("", "does not exist", "the daemon does not start without it",
 			"create it: consentd topics create; or set topics.create: true, or correct the name")
@@ -96,7 +99,7 @@ func (c *check) run(statusPartitions int) {
 	}
 	c.leaders()
 	if err := c.settings.Err; err != nil {
-		c.risk("", "its settings can't be read: "+err.Error(), "the daemon reads them at the start", "allow this user DescribeConfigs on it")
+		c.risk("", "its settings can't be read: "+err.Error(), "they may be wrong, and the daemon does not start without reading those of the status, forward, retry and dead-letter topics", "allow this user DescribeConfigs on it")
 		return
 	}
 	c.replication()

@@ -16,7 +16,13 @@ const (
 	exportNone    = "none"
 )
 
-// Wanted tells whether the environment turns traces on, and what to export them with. The error names the variable that is wrong, and
+// Check says what is wrong with the OTEL_ variables; nil: nothing is.
+func Check(getenv func(string) string) error {
+	_, err := wanted(getenv)
+	return err
+}
+
+// wanted tells whether the environment turns traces on, and what to export them with. The error names the variable that is wrong, and
 // never shows a header. What the OpenTelemetry SDK would ignore with a line of its own is an error here.
 func wanted(getenv func(string) string) (exporter string, err error) {
 	exporter = strings.ToLower(strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")))
