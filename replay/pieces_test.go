@@ -258,14 +258,11 @@ func TestPicker_LeavesOutWhatCanNotBeReplayed(t *testing.T) {
 
 func TestPicker_CountsWhatEarlierReplaysTook(t *testing.T) {
 	t.Parallel()
-	p := picker{selection: &Selection{MaxReplays: 3}}
-	for _, e := range []earlier{
+	p := picker{selection: &Selection{MaxReplays: 3}, earlier: []earlier{
 		{0, span{begin: 0, next: 10, end: 20}, Selection{}},
 		{0, span{begin: 5, next: 20, end: 20}, Selection{Filter: Filter{Corps: []string{"ww1"}}}},
 		{1, span{begin: 0, next: 20, end: 20}, Selection{}},
-	} {
-		p.earlier = append(p.earlier, e)
-	}
+	}}
 	for _, tc := range []struct {
 		offset  int64
 		corp    string

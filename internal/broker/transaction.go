@@ -325,7 +325,7 @@ func (t *Transactor) retry(ctx context.Context, what string, step func(context.C
 			t.forget()
 		}
 		by := overBy(err)
-		if by == ErrFenced && time.Since(began) >= t.timeout {
+		if errors.Is(by, ErrFenced) && time.Since(began) >= t.timeout {
 			by = ErrExpired // what the brokers abort for its age they fence, too
 		}
 		if by != nil {
