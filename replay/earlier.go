@@ -50,7 +50,8 @@ func (p *picker) replayed(partition int32, offset int64, r *broker.Record, f fac
 	n := 0
 	for i := range p.earlier {
 		e := &p.earlier[i]
-		if e.partition != partition || offset < e.span.begin || offset >= e.span.next || !e.selection.covers(r) {
+		if e.partition != partition || offset < e.span.begin || offset >= e.span.next || !e.selection.covers(r) ||
+			f.replays >= e.selection.MaxReplays {
 			continue
 		}
 		if e.selection.Filter.needsContent(r) && !p.selection.Filter.needsContent(r) {

@@ -259,9 +259,9 @@ func TestPicker_LeavesOutWhatCanNotBeReplayed(t *testing.T) {
 func TestPicker_CountsWhatEarlierReplaysTook(t *testing.T) {
 	t.Parallel()
 	p := picker{selection: &Selection{MaxReplays: 3}, earlier: []earlier{
-		{0, span{begin: 0, next: 10, end: 20}, Selection{}},
-		{0, span{begin: 5, next: 20, end: 20}, Selection{Filter: Filter{Corps: []string{"ww1"}}}},
-		{1, span{begin: 0, next: 20, end: 20}, Selection{}},
+		{0, span{begin: 0, next: 10, end: 20}, Selection{MaxReplays: 2}},
+		{0, span{begin: 5, next: 20, end: 20}, Selection{MaxReplays: 2, Filter: Filter{Corps: []string{"ww1"}}}},
+		{1, span{begin: 0, next: 20, end: 20}, Selection{MaxReplays: 2}},
 	}}
 	for _, tc := range []struct {
 		offset  int64
@@ -276,6 +276,7 @@ func TestPicker_CountsWhatEarlierReplaysTook(t *testing.T) {
 		{15, "ww1", "", 1, picked},
 		{15, "ww2", "", 0, picked},
 		{7, "ww1", "1", 3, tooOften},
+		{7, "ww1", "2", 2, picked}, // which neither of them took
 	} {
 		r := &broker.Record{Offset: tc.offset, Value: fmt.Appendf(nil, `{"corp_id":%q}`, tc.corp)}
 		if tc.header != "" {

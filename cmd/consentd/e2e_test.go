@@ -18,6 +18,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"consentd/internal/broker"
 	"consentd/internal/kafkatest"
 	"consentd/schemas"
 	"consentd/wechat/wechattest"
@@ -417,9 +418,16 @@ func TestDaemon_RestoresACompactedStatusTopicWhole(t *testing.T) {
 	}
 	// Whole batches go: every pair was written three times. What is written last is in the segment that the cleaner
 	// leaves alone, so a record of another corp closes it.
-	for p := range int32(5) {
+	place, filled := broker.NewPartitioner(5), make(map[int32]bool)
+	for i := 0; len(filled) < 5; i++ {
+		corp := fmt.Sprintf("filler%d", i)
+		p := place.Partition([]byte(corp))
+		if filled[p] {
+			continue
+		}
+		filled[p] = true
 		kafkatest.ProduceTo(t, w.broker.Addr(), &kgo.Record{
-			Topic: w.topics.status, Partition: p, Key: fmt.Appendf(nil, "filler%d/single/s/wm1", p),
+			Topic: w.topics.status, Partition: p, Key: []byte(corp + "/single/s/wm1"),
 			Value: []byte(`{"agree_status":"Agree","status_change_time":1,"checked_at":"2026-01-01T00:00:00.000Z","version":1}`),
 		})
 	}

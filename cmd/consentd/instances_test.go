@@ -129,3 +129,17 @@ func TestRun_ABrokerThatIsNotReadyAtAnAssignmentIsAskedAgain(t *testing.T) {
 		t.Errorf("all members would have begun anew:\n%s", log)
 	}
 }
+
+func TestRun_RefusesAStatusThatStandsInAnotherPlaceThanItsCorps(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	k := manyKnown(1)[0]
+	w.seed(k)
+	r := kafkatest.ReadAll(t, w.broker.Addr(), w.topics.status)[0]
+	r.Partition = (r.Partition + 1) % 5
+	kafkatest.ProduceTo(t, w.broker.Addr(), &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value})
+	d := w.start()
+	if code := d.wait(); code != exitFailed || !strings.Contains(string(d.log.Bytes()), k.key()) {
+		t.Errorf("exit code %d, want 1 and a line that names the conversation:\n%s", code, d.log.Bytes())
+	}
+}

@@ -192,7 +192,7 @@ func TestExamine_FindsEachMisconfigurationAndNamesTheKeyToChange(t *testing.T) {
 			w.cfg.Corps[1].Token = config.Token{Source: "http", Secret: config.NewSecret("http://" + closedPort(w.t) + "/" + canary)}
 		}, checkToken, "corps[1].token.url"},
 		{"the caller's IP is not allowed", func(w *world) {
-			w.sim.Script(wechattest.Fault{Kind: wechattest.Single, Errcode: 60020})
+			w.sim.Script(wechattest.Fault{Corp: "ww1", Kind: wechattest.Single, Errcode: 60020})
 		}, checkCall, "corps[0]"},
 		{"the archive's permission is missing", func(w *world) {
 			w.sim.Script(wechattest.Fault{Corp: "ww2", Kind: wechattest.Single, Errcode: 48002})
