@@ -17,7 +17,7 @@ func TestDaemon_OnePercentBadIDsFailAloneAndCostABoundedNumberOfCalls(t *testing
 	t.Parallel()
 	b := kafkatest.Embedded(t)
 	w := setup(t, b, wechattest.Options{UnknownIDs: wechattest.UnknownRefused})
-	const items, perRequest, batch = 100_000, 1000, 100
+	const items, perRequest, batch = 20_000, 1000, 100
 	random := rand.New(rand.NewPCG(7, 7))
 	bad := make(map[string]bool)
 	var records []*kgo.Record
