@@ -360,7 +360,7 @@ func decodeEvent(t testing.TB, r *kgo.Record) event {
 // await follows the results until so many terminal events with distinct ids are there, and returns all events.
 func (w *world) await(distinct int) []event {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
 	defer cancel()
 	seen, looked := make(map[string]bool), 0
 	records := kafkatest.Follow(ctx, w.t, w.broker.Addr(), w.topics.results, func(all []*kgo.Record) bool {

@@ -13,7 +13,7 @@ import (
 
 // patience is how long the helpers here wait for a broker before they fail the test. It is generous: it only costs
 // time where something is broken.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // client returns a franz-go client for the length of the test, and the context its requests are bounded by.
 func client(t testing.TB, addr string, opts ...kgo.Opt) (context.Context, *kgo.Client) {
