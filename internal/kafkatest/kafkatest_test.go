@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -272,18 +273,22 @@ func TestFollow_GoesOnThroughARestart(t *testing.T) {
 	b := Apache(t)
 	CreateTopic(t, b.Addr(), "followed", 1, nil)
 	Produce(t, b.Addr(), values("followed", "before", 1)...)
-	restarted := make(chan error, 1)
+	var restart sync.WaitGroup
+	begun := false
 	got := Follow(t.Context(), t, b.Addr(), "followed", func(all []*kgo.Record) bool {
-		if len(all) == 1 && restarted != nil {
-			ended := restarted
-			restarted = nil
-			go func() {
-				ended <- errors.Join(b.Kill(), b.Restart())
+		if len(all) == 1 && !begun {
+			begun = true
+			restart.Go(func() {
+				if err := errors.Join(b.Kill(), b.Restart()); err != nil {
+					t.Error(err)
+					return
+				}
 				Produce(t, b.Addr(), values("followed", "after", 1)...)
-			}()
+			})
 		}
 		return len(all) == 2
 	})
+	restart.Wait() // it may be read before whoever wrote it knows
 	if want := "0/0=before-0 0/1=after-0"; shown(got) != want {
 		t.Errorf("got %s, want %s", shown(got), want)
 	}
