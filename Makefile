@@ -22,12 +22,13 @@ demo: ## one round on this machine: requests, answers, withdrawals, changes; end
 	go run ./cmd/consentd dev --rounds 1
 
 # Many tests wait for a broker to give up a member: more run at once than there are CPUs, but of one package at a time, since each
-# package has brokers of its own. `go test` hides skips. A new file
-# name each time also keeps it from answering with the cached result of a package that skipped something, since that is tied
-# to the variable's value.
+# package has brokers of its own. The large ones run a second time, whole: the race detector has only a tenth of their records.
+# `go test` hides skips. A new file name each time also keeps it from answering with the cached result of a package that skipped
+# something, since that is tied to the variable's value.
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
 	KAFKATEST_SKIPS="$$skips" go test -race -p 1 -parallel 6 -timeout 30m ./... || status=$$?; \
+	KAFKATEST_SKIPS="$$skips" go test -run '^TestLarge_' ./cmd/consentd || status=$$?; \
 	go test -C chaos -race ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \
 		printf '\n=== SKIPPED: %s tests did not run\n' "$$(sort -u "$$skips" | wc -l)"; sort -u "$$skips"; \

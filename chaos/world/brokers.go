@@ -55,9 +55,7 @@ type brokers struct {
 func startBrokers(ctx context.Context, dir string, instances int, l *links) (*brokers, error) {
 	o := kafkatest.ApacheOptions{
 		HeapMB: heapMB,
-		// These start fast, and take the least of a machine that is shared with all the rest.
-		JavaFlags: []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"},
-		Config:    map[string]string{"auto.create.topics.enable": "false", "group.min.session.timeout.ms": "1000"},
+		Config: map[string]string{"auto.create.topics.enable": "false", "group.min.session.timeout.ms": "1000"},
 		Advertise: func(listener string, node int, addr string) (string, error) {
 			instance, err := strconv.Atoi(listener[len(listenerPrefix):])
 			if err != nil {

@@ -86,12 +86,12 @@ func (w *world) sawExactly(events []event, withdrawn map[string]bool) {
 	}
 }
 
-func TestRecheck_FindsEverySilentWithdrawal(t *testing.T) {
+func TestLarge_RecheckFindsEverySilentWithdrawal(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
 		t.Parallel()
 		w := setup(t, b, wechattest.Options{})
-		const conversations, silent = 100_000, 1000
+		conversations, silent := sized(100_000), sized(1000)
 		all := manyKnown(conversations)
 		recent := all[0]
 		recent.customer, recent.checkedAt = "recent", time.Now()
@@ -101,7 +101,8 @@ func TestRecheck_FindsEverySilentWithdrawal(t *testing.T) {
 		withdrawn := w.withdraw(all, silent)
 
 		args := []string{"recheck", "--older-than", "24h"}
-		w.said(w.consentd(args...), exitDone, "1002 calls", "not configured", "stranger", "Nothing was written")
+		calls := 3 * (conversations/300 + 1)
+		w.said(w.consentd(args...), exitDone, fmt.Sprintf("%d calls", calls), "not configured", "stranger", "Nothing was written")
 		var survey bulk.Survey
 		o := w.consentd(append(args, "--json")...)
 		if err := json.Unmarshal([]byte(o.out), &survey); err != nil || survey.Conversations != conversations || survey.Corps["ww1"] != (conversations+2)/3 {
@@ -111,7 +112,8 @@ func TestRecheck_FindsEverySilentWithdrawal(t *testing.T) {
 			t.Fatalf("%d requests were written by a dry run", n)
 		}
 
-		w.said(w.consentd(append(args, "--execute", "--yes", "--rate", "0")...), exitDone, "asked about 100000 conversations in 1002 requests")
+		w.said(w.consentd(append(args, "--execute", "--yes", "--rate", "0")...), exitDone,
+			fmt.Sprintf("asked about %d conversations in %d requests", conversations, calls))
 		daemon := w.start()
 		events := w.await(conversations)
 		daemon.stop()

@@ -80,12 +80,12 @@ func (w *world) replayedOnce(want func(*kgo.Record) bool) {
 
 func any5(*kgo.Record) bool { return true }
 
-func TestReplay_PublishesExactlyWhatTheDryRunCounted(t *testing.T) {
+func TestLarge_ReplayPublishesExactlyWhatTheDryRunCounted(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
 		t.Parallel()
 		w := setup(t, b, wechattest.Options{})
-		const letters = 100_000
+		letters := sized(100_000)
 		w.produceLetters(letters)
 		o := w.consentd("replay", "--json")
 		w.said(o, exitDone)
@@ -93,7 +93,7 @@ func TestReplay_PublishesExactlyWhatTheDryRunCounted(t *testing.T) {
 		if err := json.Unmarshal([]byte(o.out), &plan); err != nil {
 			t.Fatal(err)
 		}
-		if plan.Records != letters || len(plan.Classes) != 5 || len(plan.Corps) != fiftyCorps {
+		if plan.Records != int64(letters) || len(plan.Classes) != 5 || len(plan.Corps) != fiftyCorps {
 			t.Errorf("got %d records, classes %v, corps %v", plan.Records, plan.Classes, plan.Corps)
 		}
 		partitions := make(map[int32]int64)
@@ -117,12 +117,14 @@ func TestReplay_PublishesExactlyWhatTheDryRunCounted(t *testing.T) {
 				t.Errorf("partition %d: %d records, want %d", p.Partition, p.Records, partitions[p.Partition])
 			}
 		}
-		w.said(w.consentd("replay", "--error-class", "not_found"), exitDone, "20,000 of 100,000 records", "Nothing was written")
+		w.said(w.consentd("replay", "--error-class", "not_found"), exitDone,
+			fmt.Sprintf("%d,000 of %d,000 records", letters/5000, letters/1000), "Nothing was written")
 		if n := len(kafkatest.ReadAll(t, b.Addr(), w.topics.requests)); n != 0 {
 			t.Fatalf("%d records were written by a dry run", n)
 		}
 
-		w.said(w.consentd("replay", "--error-class", "not_found,rejected", "--corp", "ww7", "--execute", "--yes", "--json"), exitDone, `"done":true`, `"published":800`)
+		w.said(w.consentd("replay", "--error-class", "not_found,rejected", "--corp", "ww7", "--execute", "--yes", "--json"), exitDone,
+			`"done":true`, fmt.Sprintf(`"published":%d`, letters*2/5/fiftyCorps))
 		w.replayedOnce(func(r *kgo.Record) bool {
 			class := header(r, schemas.HeaderErrorClass)
 			return string(r.Key) == "ww7" && (class == "not_found" || class == "rejected")
@@ -144,12 +146,12 @@ func (w *world) replaying(atLeast int, args ...string) (p *process, id string) {
 	return p, string(m[1])
 }
 
-func TestReplay_KilledInTheMiddleAndResumedPublishesEachOnce(t *testing.T) {
+func TestLarge_ReplayKilledInTheMiddleAndResumedPublishesEachOnce(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
 		t.Parallel()
 		w := setup(t, b, wechattest.Options{})
-		const letters = 20_000
+		letters := sized(100_000)
 		w.produceLetters(letters)
 		p, id := w.replaying(3000, "--rate", "4000")
 		p.kill()
@@ -165,7 +167,7 @@ func TestReplay_KilledInTheMiddleAndResumedPublishesEachOnce(t *testing.T) {
 		o := w.consentd("replay", "--resume", id, "--rate", "0", "--execute", "--yes", "--json")
 		w.said(o, exitDone)
 		var s replay.Summary
-		if err := json.Unmarshal([]byte(o.out), &s); err != nil || !s.Done || s.Published+s.PublishedBefore != letters || s.PublishedBefore < 6000 {
+		if err := json.Unmarshal([]byte(o.out), &s); err != nil || !s.Done || s.Published+s.PublishedBefore != int64(letters) || s.PublishedBefore < 6000 {
 			t.Errorf("got %+v, %v, want %d in all", s, err, letters)
 		}
 		w.replayedOnce(any5)

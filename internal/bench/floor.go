@@ -70,10 +70,14 @@ func movePartition(ctx context.Context, brokers []string, topic string, partitio
 			wait, cancel = context.WithTimeout(ctx, 5*time.Millisecond)
 		}
 		m, err := r.ReadMessage(wait)
+		timedOut := wait.Err() != nil
 		cancel()
-		if err == nil {
+		switch {
+		case err == nil:
 			batch = append(batch, kafka.Message{Key: m.Key, Value: m.Value})
-		} else if ctx.Err() != nil || wait.Err() == nil {
+		case ctx.Err() != nil: // the floor is done; the wait may have timed out just then
+			return ctx.Err()
+		case !timedOut:
 			return err
 		}
 		if len(batch) == floorBatch || err != nil {

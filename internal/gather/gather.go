@@ -30,7 +30,9 @@ type Gatherer struct {
 	idPrefix string
 	made     int
 	pairs    map[string][]pair // by corp
-	held     int
+	// bySize has the corps that hold so many pairs, so that the fullest is found without a look at every corp.
+	bySize [pairsPerRequest + 1]map[string]struct{}
+	held   int
 }
 
 type pair struct {
@@ -40,7 +42,11 @@ type pair struct {
 
 // New returns a gatherer whose requests have ids that begin so; empty: they have none.
 func New(idPrefix string) *Gatherer {
-	return &Gatherer{idPrefix: idPrefix, pairs: make(map[string][]pair)}
+	g := &Gatherer{idPrefix: idPrefix, pairs: make(map[string][]pair)}
+	for n := range g.bySize {
+		g.bySize[n] = make(map[string]struct{})
+	}
+	return g
 }
 
 // Add takes a conversation and returns the request that it completes, if it does.
@@ -48,10 +54,13 @@ func (g *Gatherer) Add(c schemas.Conversation) (Request, bool) {
 	if c.Kind == schemas.Room {
 		return g.request(c.CorpID, c.ChatID, nil), true
 	}
+	n := len(g.pairs[c.CorpID])
 	g.pairs[c.CorpID] = append(g.pairs[c.CorpID], pair{c.OpenUserID, c.ExternalUserID})
+	delete(g.bySize[n], c.CorpID)
+	g.bySize[n+1][c.CorpID] = struct{}{}
 	g.held++
 	switch {
-	case len(g.pairs[c.CorpID]) == pairsPerRequest:
+	case n+1 == pairsPerRequest:
 		return g.take(c.CorpID), true
 	case g.held > maxHeld:
 		return g.take(g.fullest()), true
@@ -68,18 +77,19 @@ func (g *Gatherer) Flush() []Request {
 	return all
 }
 
-func (g *Gatherer) fullest() (corpID string) {
-	for id, pairs := range g.pairs {
-		if len(pairs) > len(g.pairs[corpID]) {
-			corpID = id
+func (g *Gatherer) fullest() string {
+	for _, corps := range slices.Backward(g.bySize[:]) {
+		for corpID := range corps {
+			return corpID
 		}
 	}
-	return corpID
+	return ""
 }
 
 func (g *Gatherer) take(corpID string) Request {
 	pairs := g.pairs[corpID]
 	delete(g.pairs, corpID)
+	delete(g.bySize[len(pairs)], corpID)
 	g.held -= len(pairs)
 	return g.request(corpID, "", pairs)
 }

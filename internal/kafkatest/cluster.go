@@ -25,7 +25,8 @@ type ApacheOptions struct {
 	Port int
 	// HeapMB is the limit of each node's Java heap in MiB; 0 is 512.
 	HeapMB int
-	// JavaFlags are further flags of each node's Java.
+	// JavaFlags are further flags of each node's Java; nil: those of one that starts fast and takes the least of a machine that is
+	// shared with all the rest.
 	JavaFlags []string
 	// Config is added to server.properties and wins over what stands there.
 	Config map[string]string
@@ -97,11 +98,15 @@ func prepareNodes(ctx context.Context, dirs []string, o ApacheOptions) ([]*apach
 	if err != nil {
 		return nil, err
 	}
+	flags := o.JavaFlags
+	if flags == nil {
+		flags = []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+	}
 	heap := o.HeapMB
 	if heap == 0 {
 		heap = 512
 	}
-	command := append([]string{java, fmt.Sprintf("-Xmx%dm", heap)}, o.JavaFlags...)
+	command := append([]string{java, fmt.Sprintf("-Xmx%dm", heap)}, flags...)
 	command = append(
 		command,
 		"-Dorg.slf4j.simpleLogger.showDateTime=true",
