@@ -95,7 +95,13 @@ func TestReadToEnd_BringsWhatIsLeftOfACompactedTopic(t *testing.T) {
 		const kept = 9
 		rolls := 0
 		kafkatest.AwaitCompacted(t, b, topic, func(left []*kgo.Record) bool {
-			if slices.ContainsFunc(left, func(r *kgo.Record) bool { return string(r.Key) == "roll" }) && len(left) <= kept+2 {
+			others := 0 // a cleaner that has much to do may never have cleaned all of the rolls
+			for _, r := range left {
+				if string(r.Key) != "roll" {
+					others++
+				}
+			}
+			if rolls > 0 && others <= kept {
 				return true
 			}
 			// The segment that is written is never cleaned: another record begins the next one.

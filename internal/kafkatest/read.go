@@ -86,6 +86,7 @@ func Follow(ctx context.Context, t testing.TB, addr, topic string, until func(al
 func AwaitCompacted(t testing.TB, b *Broker, topic string, until func(left []*kgo.Record) bool) []*kgo.Record {
 	t.Helper()
 	ctx, cl := client(t, b.Addr())
+	var seen []*kgo.Record
 	for {
 		if c := b.Cluster(); c != nil {
 			c.Compact()
@@ -95,10 +96,11 @@ func AwaitCompacted(t testing.TB, b *Broker, topic string, until func(left []*kg
 			if until(left) {
 				return left
 			}
+			seen = left
 			err = pause(ctx, errors.New("it is not what is waited for"))
 		}
 		if err != nil {
-			t.Fatalf("waiting for topic %s to be compacted: %v\n%s", topic, err, describeRecords(left))
+			t.Fatalf("waiting for topic %s to be compacted: %v\n%s", topic, err, describeRecords(seen))
 		}
 	}
 }
