@@ -149,12 +149,12 @@ func TestBudget_TenThousandCorpsTakeTheIdealTimeAndThenNoMemory(t *testing.T) {
 		const corps, callsPerMinute = 10_000, 40_000
 		api := newToll(20 * time.Millisecond)
 		cfg := defaults()
-		cfg.BatchSize, cfg.CallsPerMinute, cfg.CorpCallsPerMinute = 10, callsPerMinute, 10_000
+		cfg.BatchSize, cfg.CallsPerMinute, cfg.CorpCallsPerMinute = 100, callsPerMinute, 10_000
 		d := newDesk(api, cfg)
 		defer d.close()
 		began := time.Now()
 		for corp := range corps {
-			for i := range 10 {
+			for i := range 100 {
 				d.ask(single(fmt.Sprintf("ww%d", corp), fmt.Sprint("wm", i)))
 			}
 		}
