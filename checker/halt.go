@@ -41,7 +41,7 @@ func (c *Checker) stop(l *lane, e *wechat.Error, now time.Time) {
 	event.Str("provider", h.provider).Msg("all corps of the provider are stopped until a probe succeeds: their requests are parked")
 	c.halts[h.provider] = h
 	for _, other := range c.lanes {
-		if c.api.Provider(other.corpID) == h.provider {
+		if c.api.Provider(other.corpID) == h.provider && (other.halt == nil || other.halt.provider != "") {
 			c.halt(other, h, now)
 		}
 	}

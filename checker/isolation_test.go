@@ -109,6 +109,57 @@ func TestStoppedProvider_AProbeThatSaysNothingLeavesTheNextToAnotherCorp(t *test
 	}
 }
 
+func TestStoppedProvider_ACorpsOwnTroubleIsNotItsProviders(t *testing.T) {
+	t.Parallel()
+	own := wechat.Error{Class: schemas.CorpStopped, Errcode: 48002, Replied: true, Message: "no permission"}
+	remembered := own
+	remembered.Replied = false
+	for name, its := range map[string]*wechat.Error{"the API says so": &own, "it was not asked": &remembered} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trouble(t, func(t *testing.T, a *patient, d *desk) {
+				a.fail("s-1", wrongIP)
+				d.askMany("s-1", 1)
+				d.finish()
+				a.fail("s-1", its) // the IP is put right
+				d.work(61 * time.Second)
+				mine := d.askMany("s-1", 1)
+				d.work(time.Second)
+				wantAll(t, d, mine, schemas.CorpStopped)
+				if f := d.refusal("s-1"); f == nil || f.Errcode != 48002 {
+					t.Errorf("the corp is refused with %v, want its own errcode 48002", f)
+				}
+				others := d.askMany("s-2", 1)
+				d.work(time.Second)
+				wantAll(t, d, others, "")
+				if f := d.refusal("s-2"); f != nil {
+					t.Errorf("another corp is refused: %v", f)
+				}
+				// The provider's next halt leaves it its own.
+				a.fail("s-2", wrongIP)
+				d.askMany("s-2", 1)
+				d.finish()
+				if f := d.refusal("s-1"); f == nil || f.Errcode != 48002 {
+					t.Errorf("beside a stopped provider the corp is refused with %v, want its own errcode 48002", f)
+				}
+			})
+		})
+	}
+}
+
+func TestOutage_IsNotThatOfATokenServiceBesideTheAPI(t *testing.T) {
+	t.Parallel()
+	trouble(t, func(t *testing.T, a *patient, d *desk) {
+		a.fail("sick", &wechat.Error{Class: schemas.Transient, Beside: true, Message: "token service: connection refused"})
+		waiting := d.askMany("sick", 300)
+		d.work(5 * time.Minute)
+		if d.Outage() {
+			t.Error("an outage, though only a token service failed")
+		}
+		wantAll(t, d, waiting, schemas.Transient)
+	})
+}
+
 func TestStoppedCorp_IsForgottenWhenItIsNoLongerConfigured(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ func (c *Checker) heard(r *Reply, now time.Time) {
 	switch {
 	case r.err == nil || r.err.Replied && (r.err.Class != schemas.Transient || r.err.Unknown):
 		c.apiAnswered(now)
-	case r.err.Class == schemas.Transient:
+	case r.err.Class == schemas.Transient && !r.err.Beside:
 		c.apiFailed(r, now)
 	case c.outage.down && r.probesOutage:
 		c.probeAgain(now)

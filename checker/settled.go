@@ -102,6 +102,14 @@ func (c *Checker) refused(r *Reply) {
 // stopped is about a corp that needs a person.
 func (c *Checker) stopped(r *Reply, now time.Time) {
 	switch {
+	case r.probesHalt() && r.halt.provider != "" && !r.err.AllCorps:
+		// It is this corp's own trouble; one that was told so by the API is let in with the others.
+		if r.err.Replied {
+			c.resume(r.lane, now)
+		} else {
+			c.undecided(r, now)
+		}
+		c.stop(r.lane, r.err, now)
 	case r.probesHalt():
 		c.probeFailed(r.lane, r.err, now)
 	case r.lane.halt == nil:

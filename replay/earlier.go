@@ -28,7 +28,8 @@ func (r *Replay) findEarlier(ctx context.Context) error {
 		return nil
 	}
 	ids := slices.DeleteFunc(groups, func(group string) bool { return !strings.HasPrefix(group, groupPrefix) || group == groupPrefix+r.id })
-	slices.Sort(ids) // by time
+	slices.Sort(ids)       // by time
+	r.picker.earlier = nil // this may be another try
 	for _, group := range ids[max(0, len(ids)-mostEarlier):] {
 		offsets, err := r.cluster.CommittedNow(ctx, group, nil)
 		if err != nil {

@@ -160,16 +160,28 @@ func DecodeRequest(key, value []byte, headers []Header) (Request, error) {
 	return req, nil
 }
 
+// What is kept of a request beyond MaxRecordBytes: the headers of a replay, and the two bytes or more by which each header is set
+// apart from the next. More of either is not what they are for, and counts.
+const (
+	freeReplayBytes = 1024
+	freeHeaders     = 1024
+)
+
 // RequestBytes returns the size that MaxRecordBytes bounds: that of the record as it was first sent, without what is added to it
 // when it is forwarded, parked or replayed.
 func RequestBytes(key, value []byte, headers []Header) int {
-	n := RecordBytes(key, value, headers)
+	n := RecordBytes(key, value, headers) + 2*max(0, len(headers)-freeHeaders)
+	replay := 0
 	for i := range headers {
-		if strings.HasPrefix(headers[i].Key, headerPrefix) {
-			n -= len(headers[i].Key) + len(headers[i].Value)
+		size := len(headers[i].Key) + len(headers[i].Value)
+		switch {
+		case strings.HasPrefix(headers[i].Key, replayPrefix):
+			replay += size
+		case strings.HasPrefix(headers[i].Key, headerPrefix):
+			n -= size // they are written anew, or dropped
 		}
 	}
-	return n
+	return n - min(replay, freeReplayBytes)
 }
 
 // RecordBytes returns the size of a record.

@@ -352,3 +352,40 @@ func TestDecodeRequest_AgreesWithTheSchemaOnEveryOddValueOfEveryField(t *testing
 		}
 	}
 }
+
+// What is valid must fit into what it may become: its dead letter, or a parked or forwarded request.
+func TestRequestBytes_WhatIsKeptOfAValidRequestIsBounded(t *testing.T) {
+	t.Parallel()
+	value := []byte(`{"corp_id":"ww1","kind":"single","open_userid":"a","external_userid":"wm1"}`)
+	many := func(n int, h schemas.Header) []schemas.Header { return slices.Repeat([]schemas.Header{h}, n) }
+	replayed := []schemas.Header{
+		{Key: "consentd-replay-id", Value: []byte("20261125T000000Z-" + strings.Repeat("x", 40))},
+		{Key: "consentd-replay-count", Value: []byte("3")},
+		{Key: "consentd-replay-from", Value: []byte(strings.Repeat("t", 249) + "/1000/123456789")},
+	}
+	full := append(replayed, schemas.Header{Key: "consentd-error", Value: []byte(strings.Repeat("e", 1024))},
+		schemas.Header{Key: "filler", Value: []byte(strings.Repeat("f", schemas.MaxRecordBytes-len(value)-len("filler")))})
+	for name, tt := range map[string]struct {
+		headers []schemas.Header
+		valid   bool
+	}{
+		"a replayed one of the full size":     {full, true},
+		"a large header that looks like ours": {many(1, schemas.Header{Key: "consentd-replay-x", Value: []byte(strings.Repeat("x", 3<<20))}), false},
+		"many that do":                        {many(100_000, schemas.Header{Key: "consentd-replay-id", Value: []byte("1")}), false},
+		"very many empty ones":                {many(1_500_000, schemas.Header{}), false},
+		"one that is dropped":                 {many(1, schemas.Header{Key: "consentd-x", Value: []byte(strings.Repeat("x", 3<<20))}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := schemas.DecodeRequest(nil, value, tt.headers)
+			if (err == nil) != tt.valid {
+				t.Fatalf("valid %t, want %t: %v", err == nil, tt.valid, err)
+			}
+			trail := schemas.Trail{Failure: schemas.Failure{Class: schemas.NotFound, Message: strings.Repeat("m", 2000)}}
+			kept := trail.AppendHeaders(nil, tt.headers)
+			if n := schemas.RecordBytes(nil, value, kept) + 10*len(kept); tt.valid && n > 2<<20 {
+				t.Errorf("its dead letter has %d bytes", n)
+			}
+		})
+	}
+}

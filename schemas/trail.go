@@ -36,7 +36,7 @@ type Trail struct {
 }
 
 // AppendHeaders appends the original's headers and the trail's to dst. Of the original's consentd-* headers only those of a
-// replay are kept: how often a record was replayed must not be forgotten.
+// replay are kept: how often a record was replayed must not be forgotten. RequestBytes bounds what they take.
 func (t *Trail) AppendHeaders(dst, original []Header) []Header {
 	for _, h := range original {
 		if !strings.HasPrefix(h.Key, headerPrefix) || strings.HasPrefix(h.Key, replayPrefix) {

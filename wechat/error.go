@@ -29,6 +29,8 @@ type Error struct {
 	// Replied: the API itself said so, just now. Else nothing was heard of it: it could not be reached, something before it
 	// answered, or it was not even asked, as while an earlier failure to get a token stands.
 	Replied bool
+	// Beside: it is a token service that failed, beside the API: of that it says nothing.
+	Beside bool
 	// RetryAfter is the shortest pause that is of use before the next try; 0: the caller's choice.
 	RetryAfter time.Duration
 

@@ -39,7 +39,7 @@ func (s httpService) Token(ctx context.Context) (token string, expiresIn time.Du
 	err = x.do(ctx, http.MethodGet, s.url, http.NoBody, urlSecrets(s.url), reply.decode)
 	var e *Error
 	if errors.As(err, &e) {
-		e.Replied = false // it is not the API
+		e.Replied, e.Beside = false, true
 	}
 	if err != nil {
 		return "", 0, fetchFailure("token service", err)

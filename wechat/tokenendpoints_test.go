@@ -167,6 +167,9 @@ func TestTokenEndpoints_BrokenRepliesHaveTheirClass(t *testing.T) {
 				if said := tt.code != 0 || tt.class == schemas.Token; e.Replied != (said && p.path != servicePath) {
 					t.Errorf("%v: replied %t", e, e.Replied)
 				}
+				if e.Beside != (p.path == servicePath) {
+					t.Errorf("%v: beside the API %t", e, e.Beside)
+				}
 				p.wantFailure(t, e)
 			})
 		}

@@ -55,17 +55,26 @@ type Fetched struct {
 // handed over once.
 func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o FetchOptions, handle func(context.Context, *Fetched) error) error {
 	f := &fetch{cluster: c, options: o, handle: handle, next: make(map[TopicPartition]*position, len(from))}
-	f.answered.Store(time.Now().UnixNano())
 	tps := make([]TopicPartition, 0, len(from))
 	for tp, offset := range from {
 		f.next[tp] = &position{offset: offset}
 		tps = append(tps, tp)
 	}
+	if len(tps) == 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(0))
+	var failing time.Time // since when no broker has answered, but for the time that was spent on what came
 	for {
 		began := time.Now()
 		err := f.run(ctx, tps)
+		if answered := time.Unix(0, f.answered.Load()); !answered.Before(began) {
+			failing = time.Now()
+		} else if failing.IsZero() {
+			failing = began
+		}
 		var stop *handlerError
 		switch {
 		case errors.As(err, &stop):
@@ -76,7 +85,7 @@ func (c *Cluster) Fetch(ctx context.Context, from map[TopicPartition]int64, o Fe
 			return err
 		case err == nil:
 			continue // partitions got a leader
-		case c.patience > 0 && time.Since(time.Unix(0, f.answered.Load())) > c.patience:
+		case c.patience > 0 && time.Since(failing) > c.patience:
 			return fmt.Errorf("nothing could be fetched for %s: %w", c.patience, err)
 		}
 		if time.Since(began) > 2*metadataTTL {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -671,5 +672,45 @@ func TestFetch_FollowsLeadersThatMove(t *testing.T) {
 	}
 	if err := <-ended; !errors.Is(err, errEnough) || !reflect.DeepEqual(r.values, values) {
 		t.Errorf("%v; got %v, want %v", err, r.values, values)
+	}
+}
+
+func TestFetch_OfNothingWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // a loop that does not wait would keep this clock from going on
+		c := Open(Options{Brokers: []string{"127.0.0.1:1"}})
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := c.Fetch(ctx, nil, FetchOptions{Log: zerolog.Nop()}, func(context.Context, *Fetched) error { return nil })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want that of the context", err)
+		}
+	})
+}
+
+// As one that keeps to a rate: meanwhile no broker is asked.
+func TestFetch_PatienceDoesNotCountWhatTheHandlerTakes(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	topic := makeTopic(t, b, 1, nil)
+	write(t, b, topic, 0, "a")
+	write(t, b, topic, 0, "b")
+	const patience = 500 * time.Millisecond
+	c := Open(Options{Brokers: []string{b.Addr()}, Topics: []string{topic}, Patience: patience})
+	defer c.Close()
+	handled := 0
+	enough := errors.New("enough")
+	o := FetchOptions{Log: zerolog.Nop(), MaxBytes: 1, PartitionMaxBytes: 1}
+	err := c.Fetch(t.Context(), map[TopicPartition]int64{{topic, 0}: 0}, o, func(context.Context, *Fetched) error {
+		if handled++; handled == 2 {
+			return enough
+		}
+		<-time.After(2 * patience)
+		b.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, TopLevel: true, Err: kerr.UnknownServerError}) // once
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		t.Errorf("after %d handled: %v", handled, err)
 	}
 }

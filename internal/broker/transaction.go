@@ -315,11 +315,11 @@ func (t *Transactor) whileConcurrent(ctx context.Context, step func() error) err
 func (t *Transactor) retry(ctx context.Context, what string, step func(context.Context) error) error {
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(metadataTTL), backoff.WithMaxElapsedTime(t.cluster.patience))
+	began := time.Now()
 	return backoff.RetryNotify(func() error {
 		if t.over != nil {
 			return backoff.Permanent(t.over)
 		}
-		began := time.Now()
 		err := step(ctx)
 		if err != nil {
 			t.forget()

@@ -18,6 +18,9 @@ import (
 // look: then nobody is in the middle of writing them.
 const reloadEvery = 2 * time.Second
 
+// reloadAgain is how long what could not be read is left alone, if it does not change: a file may be missing that it names.
+const reloadAgain = 10 * time.Second
+
 // Reload loads the configuration anew.
 type Reload func() (config.Config, error)
 
@@ -26,6 +29,7 @@ type Reload func() (config.Config, error)
 func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps, api *wechat.Client, log zerolog.Logger) {
 	// Of the files as they were last looked at, and as they were last read: at first by the start, some time ago.
 	var seen, read string
+	var again time.Time // when to read the same again; zero: never
 	ticker := time.NewTicker(reloadEvery)
 	defer ticker.Stop()
 	for {
@@ -37,10 +41,11 @@ func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps,
 		now := fingerprint(cfg)
 		settled := now == seen
 		seen = now
-		if !settled || now == read {
+		known := now == read
+		if !settled || known && (again.IsZero() || time.Now().Before(again)) {
 			continue
 		}
-		read = now
+		read, again = now, time.Time{}
 		next, err := reload()
 		if err == nil && sameCorps(cfg, next) {
 			continue
@@ -49,8 +54,12 @@ func watchCorps(ctx context.Context, cfg config.Config, reload Reload, c *corps,
 			err = api.SetCorps(c.of(next))
 		}
 		if err != nil {
+			again = time.Now().Add(reloadAgain)
+			if known {
+				continue
+			}
 			log.Error().Str("error", strings.ReplaceAll(err.Error(), "\n", "; ")).
-				Str("hint", "correct the file that it names: it is read again when it changes").
+				Str("hint", "correct the file that it names: it is read again by itself").
 				Msg("the corps have changed, but can't be read: they stay as they were")
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"consentd/checker"
 	"consentd/internal/broker"
@@ -181,7 +182,7 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	for _, h := range headers {
 		r.Headers = append(r.Headers, schemas.Header{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
-	r.Size = len(decoded.Raw) + schemas.RecordBytes(r.Key, nil, r.Headers)
+	r.Size = len(decoded.Raw) + schemas.RecordBytes(r.Key, nil, r.Headers) + len(r.Headers)*headerBytes
 	if errors.As(err, &r.Invalid) {
 		r.Value = bytes.Clone(value)
 		r.Size += len(r.Value)
@@ -189,12 +190,15 @@ func (p *Pipeline) decode(tp broker.TopicPartition, record *broker.Record) *chec
 	return r
 }
 
+// headerBytes is what a header takes in memory, but for its texts.
+const headerBytes = int(unsafe.Sizeof(schemas.Header{}))
+
 // fitting leaves out headers beyond maxHeaderBytes.
 func fitting(headers []schemas.Header) []schemas.Header {
 	room := maxHeaderBytes
 	var kept []schemas.Header
 	for _, h := range headers {
-		if n := len(h.Key) + len(h.Value); n <= room {
+		if n := len(h.Key) + len(h.Value) + 2; n <= room { // two bytes at the least set it apart
 			room -= n
 			kept = append(kept, h)
 		}
