@@ -11,14 +11,14 @@ import (
 // mostEarlier bounds how many earlier replays are looked at, the newest of them.
 const mostEarlier = 200
 
-// earlier is what a replay before this one took of a partition of the same topic.
+// earlier is what a replay before this one, with the same destination, took of a partition of the same topic.
 type earlier struct {
 	partition int32
 	span      span
 	selection Selection
 }
 
-// findEarlier finds out what other replays of the topic have published, as far as the brokers still know: it counts towards how
+// findEarlier finds out what other replays of the topic have published to the same one, as far as the brokers still know: it counts towards how
 // often a record was replayed. A cluster that does not tell is taken to have none.
 func (r *Replay) findEarlier(ctx context.Context) error {
 	groups, err := r.cluster.Groups(ctx)
@@ -37,7 +37,7 @@ func (r *Replay) findEarlier(ctx context.Context) error {
 		}
 		for tp, o := range offsets {
 			s, selection, err := parseProgress(o)
-			if err == nil && tp.Topic == r.selection.Topic && s.published > 0 {
+			if err == nil && tp.Topic == r.selection.Topic && selection.To == r.selection.To && s.published > 0 {
 				r.picker.earlier = append(r.picker.earlier, earlier{tp.Partition, s, selection})
 			}
 		}

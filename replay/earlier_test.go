@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"sync/atomic"
 	"testing"
 
@@ -42,7 +41,7 @@ func TestFindEarlier_CountsEachReplayOnceWhenItIsTriedAgain(t *testing.T) {
 		moved.ErrorCode = kerr.NotCoordinator.Code
 		return moved, nil, true
 	})
-	if err := try(t.Context(), c, func(ctx context.Context) error { return r.findEarlier(ctx) }); err != nil {
+	if err := c.try(t.Context(), r.findEarlier); err != nil {
 		t.Fatal(err)
 	}
 	if n := r.picker.replayed(0, 3, &broker.Record{Offset: 3}, facts{}); n != 2 || asked.Load() < 3 {

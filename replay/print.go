@@ -33,7 +33,7 @@ func (p *Plan) Print(out io.Writer, now time.Time) error {
 		fmt.Fprintf(w, "left out\t%s that a later one of the same conversation supersedes\n", plural(p.Superseded, "record"))
 	}
 	if p.TooOften.Count > 0 {
-		fmt.Fprintf(w, "left out\t%s replayed too often already: %s\n", plural(p.TooOften.Count, "record"), p.TooOften.text(p.Topic))
+		fmt.Fprintf(w, "left out\t%s replayed too often already (--max-replays): %s\n", plural(p.TooOften.Count, "record"), p.TooOften.text(p.Topic))
 	}
 	if p.Unfit.Count > 0 {
 		fmt.Fprintf(w, "left out\t%s: %s\n", p.Unfit.unfit(), p.Unfit.text(p.Topic))
@@ -144,13 +144,13 @@ func (s *Summary) Print(out io.Writer) error {
 		fmt.Fprintf(out, "Published before, by earlier runs: %s\n", number(s.PublishedBefore))
 	}
 	if s.TooOften.Count > 0 {
-		fmt.Fprintf(out, "Left out, replayed too often already: %s: %s\n", plural(s.TooOften.Count, "record"), s.TooOften.text(s.Topic))
+		fmt.Fprintf(out, "Left out, replayed too often already (--max-replays): %s: %s\n", plural(s.TooOften.Count, "record"), s.TooOften.text(s.Topic))
 	}
 	if s.Unfit.Count > 0 {
 		fmt.Fprintf(out, "Left out, %s: %s\n", s.Unfit.unfit(), s.Unfit.text(s.Topic))
 	}
 	if s.TooOftenBefore > 0 {
-		fmt.Fprintf(out, "Left out by earlier runs, replayed too often already: %s\n", plural(s.TooOftenBefore, "record"))
+		fmt.Fprintf(out, "Left out by earlier runs, replayed too often already (--max-replays): %s\n", plural(s.TooOftenBefore, "record"))
 	}
 	if s.Lost > 0 {
 		fmt.Fprintf(out, "Deleted before they were read: %s\n", plural(s.Lost, "offset"))

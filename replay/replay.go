@@ -104,6 +104,12 @@ func newReplay(c Config, id string, s Selection) *Replay {
 	return r
 }
 
+// try asks the cluster until it answers.
+func (c *Config) try(ctx context.Context, ask func(context.Context) error) error {
+	final := func(err error) bool { return errors.As(err, new(*InputError)) || broker.Permanent(err) }
+	return broker.Try(ctx, c.Cluster.Brokers, c.Log, final, ask)
+}
+
 // Close gives back the connections.
 func (r *Replay) Close() { r.cluster.Close() }
 
@@ -119,7 +125,7 @@ func committed(ctx context.Context, c Config, id string) (map[broker.TopicPartit
 	cluster := broker.Open(c.Cluster)
 	defer cluster.Close()
 	var offsets map[broker.TopicPartition]broker.Offset
-	err := try(ctx, c, func(ctx context.Context) (err error) {
+	err := c.try(ctx, func(ctx context.Context) (err error) {
 		offsets, err = cluster.Committed(ctx, groupPrefix+id, nil)
 		if errors.Is(err, kafka.GroupIdNotFound) {
 			return nil // so it has no offsets
@@ -147,7 +153,7 @@ func committed(ctx context.Context, c Config, id string) (map[broker.TopicPartit
 
 // look finds out what is to be replayed: the topics, the spans, the records.
 func (r *Replay) look(ctx context.Context, openSpans func(context.Context, int32) error) error {
-	err := try(ctx, r.config, func(ctx context.Context) error {
+	err := r.config.try(ctx, func(ctx context.Context) error {
 		have, err := r.cluster.Partitions(ctx, r.selection.Topic, r.selection.To)
 		if err != nil {
 			return err
@@ -166,7 +172,7 @@ func (r *Replay) look(ctx context.Context, openSpans func(context.Context, int32
 		return err
 	}
 	for _, find := range []func(context.Context) error{r.findRoom, r.findEarlier} {
-		if err := try(ctx, r.config, find); err != nil {
+		if err := r.config.try(ctx, find); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,9 @@ func open(cmd *cobra.Command, path string) (*session, error) {
 	}
 	if err := s.cluster.Await(cmd.Context(), s.log); err != nil {
 		s.close()
+		if cmd.Context().Err() != nil {
+			err = errInterrupted
+		}
 		return nil, err
 	}
 	return s, nil

@@ -107,7 +107,7 @@ func TestSubmit_PrintsTheAnswersAndFailsWhenOneFails(t *testing.T) {
 		w.sim.Script(wechattest.Fault{Corp: "ww3", Hang: true})
 		defer w.sim.ClearFaults()
 		w.said(w.consentd("submit", "--corp", "ww3", "--chatid", "wr1", "--wait", "--timeout", "1s", "--request-id", "late"), exitFailed,
-			"1 answers did not come in time", "late")
+			"1 answer did not come in time", "late")
 	})
 }
 

@@ -115,6 +115,9 @@ func (f *forgetFlags) run(cmd *cobra.Command) error {
 		cmd.PrintErrln("Nothing is known: there is nothing to forget.")
 		return printForgotten(out, bulk.Published{}, f.asJSON)
 	}
+	if survey.NeverChecked > 0 {
+		cmd.PrintErrln(neverChecked)
+	}
 	if err := f.confirm(cmd, fmt.Sprintf("Forget %s?", count(survey.Conversations, "conversation"))); err != nil {
 		return err
 	}
@@ -141,6 +144,11 @@ func (f *forgetFlags) do(cmd *cobra.Command, s *session, selection bulk.Selectio
 		ctx, cancel := context.WithTimeout(ctx, f.timeout)
 		defer cancel()
 		if err := forgotten.Wait(ctx); err != nil {
+			if cmd.Context().Err() != nil {
+				err = errors.New("interrupted")
+			} else if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("not within %s", f.timeout)
+			}
 			return fmt.Errorf("%s not forgotten yet, is the daemon running? It does so when it comes to it: %w", count(forgotten.Waiting(), "conversation"), err)
 		}
 	}

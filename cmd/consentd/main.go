@@ -43,6 +43,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if ctx.Err() != nil && err == ctx.Err() { //nolint:errorlint // where something was written it is wrapped, and says so
+		err = errInterrupted
+	}
 	fmt.Fprintf(stderr, "consentd: %v\n", err)
 	if errors.As(err, new(*config.Error)) || errors.As(err, new(*usageError)) {
 		return exitUsage

@@ -227,6 +227,19 @@ func TestForget_ACorpGoesWithAllThatIsKnownOfIt(t *testing.T) {
 	}
 }
 
+func TestForget_SaysThatNothingIsKnownOfWhatIsNamed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})
+	args := []string{"forget", "--corp", "ww1", "--open-userid", "a", "--external-userid", "wm-typo"}
+	o := w.consentd(args...)
+	w.said(o, exitDone, neverChecked, "ww1/single/a/wm-typo")
+	if strings.Contains(o.out, "last checked") {
+		t.Errorf("it was never checked: %s", o.out)
+	}
+	w.said(w.consentd(append(args, "--json")...), exitDone, `"never_checked":1`)
+	w.said(w.consentd(append(args, "--execute", "--yes")...), exitDone, neverChecked, "1 conversation handed over")
+}
+
 func TestForget_RefusesWhatNobodyMeans(t *testing.T) {
 	t.Parallel()
 	w := setup(t, kafkatest.Embedded(t), wechattest.Options{})

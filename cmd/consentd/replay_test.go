@@ -234,7 +234,7 @@ func TestReplay_LeavesOutWhatWasReplayedTooOften(t *testing.T) {
 			place = fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset)
 		}
 	}
-	w.said(w.consentd("replay"), exitDone, "1 of 2 records", "1 record replayed too often already: "+place)
+	w.said(w.consentd("replay"), exitDone, "1 of 2 records", "1 record replayed too often already (--max-replays): "+place)
 	w.said(w.consentd("replay", "--execute", "--yes"), exitDone, "1 of 1 record published", place)
 	w.replayedOnce(func(r *kgo.Record) bool { return header(r, replay.HeaderCount) == "" })
 	w.said(w.consentd("replay", "--max-replays", "4"), exitDone, "2 of 2 records")

@@ -159,7 +159,7 @@ func (f *submitFlags) open(cmd *cobra.Command) (text io.ReadSeeker, done func(),
 	case f.file == "" && len(given) == 0:
 		return nil, nil, &usageError{errors.New("nothing to submit: want --file FILE, or --corp with --open-userid and --external-userid or with --chatid")}
 	case f.file == "-":
-		return spooled(cmd.InOrStdin())
+		return spooled(cmd.Context(), cmd.InOrStdin())
 	case f.file == "":
 		line, err := f.line()
 		return bytes.NewReader(line), func() {}, err
@@ -175,12 +175,18 @@ func (f *submitFlags) open(cmd *cobra.Command) (text io.ReadSeeker, done func(),
 	}
 	if !info.Mode().IsRegular() { // a pipe can't be read twice
 		defer file.Close() //nolint:errcheck // it was only read from
-		return spooled(file)
+		return spooled(cmd.Context(), file)
 	}
 	return file, func() { _ = file.Close() }, nil // it was only read from
 }
 
-func spooled(r io.Reader) (io.ReadSeeker, func(), error) { return submit.Spool(r) }
+func spooled(ctx context.Context, r io.Reader) (io.ReadSeeker, func(), error) {
+	text, remove, err := submit.Spool(ctx, r)
+	if ctx.Err() != nil {
+		return nil, nil, errInterrupted
+	}
+	return text, remove, err
+}
 
 // line is the request that the flags make.
 func (f *submitFlags) line() ([]byte, error) {

@@ -29,8 +29,10 @@ func printSurvey(out io.Writer, v *bulk.Survey, more ...string) error {
 		}
 		fmt.Fprintf(w, "  %s\t%d\n", corp, v.Corps[corp])
 	}
-	if v.Conversations > 0 {
+	if v.Conversations > v.NeverChecked {
 		fmt.Fprintf(w, "last checked\t%s to %s\n", v.Oldest.Format(time.RFC3339), v.Newest.Format(time.RFC3339))
+	}
+	if v.Conversations > 0 {
 		fmt.Fprintf(w, "the first\t%s\n", strings.Join(v.First, "\n\t"))
 	}
 	for i, corp := range most(v.Unknown) {
@@ -45,10 +47,16 @@ func printSurvey(out io.Writer, v *bulk.Survey, more ...string) error {
 	return w.Flush()
 }
 
+// neverChecked is about a conversation that is named whole, and unknown.
+const neverChecked = "Nothing is known of it. It is handed over all the same, in case it is being checked for the first time: look twice at the ids."
+
 // showSurvey shows what a command would do that is not executed.
 func showSurvey(out io.Writer, v *bulk.Survey, asJSON bool, more ...string) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(v)
+	}
+	if v.NeverChecked > 0 {
+		more = append(more, neverChecked)
 	}
 	if err := printSurvey(out, v, more...); err != nil {
 		return err

@@ -53,7 +53,7 @@ func (c *Cluster) awaitTopics(ctx context.Context, names []string) error {
 		return nil
 	}
 	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(10*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(awaitFor))
+		backoff.WithInitialInterval(10*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(TryFor))
 	return backoff.Retry(func() error {
 		have, err := c.Partitions(ctx, names...)
 		if err == nil && len(have) < len(names) {

@@ -286,6 +286,13 @@ func TestAwait_ReturnsWhatTryingAgainCannotMend(t *testing.T) {
 	if err := good.Await(ctx, zerolog.Nop()); err != nil {
 		t.Errorf("a cluster that is there: got %v", err)
 	}
+	nobody := Open(Options{Brokers: []string{"127.0.0.1:1"}})
+	defer nobody.Close()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := nobody.Await(stopped, zerolog.Nop()); err != context.Canceled { //nolint:errorlint // nothing is to be said of the brokers
+		t.Errorf("told to stop: got %v", err)
+	}
 }
 
 // unknownMechanism is a login that no broker knows.

@@ -45,6 +45,8 @@ type Survey struct {
 	// Oldest and Newest are the first and last checked_at; zero: there is none.
 	Oldest time.Time `json:"oldest_checked_at,omitzero"`
 	Newest time.Time `json:"newest_checked_at,omitzero"`
+	// NeverChecked is how many of them nothing is known of: the one that the selection names whole.
+	NeverChecked int `json:"never_checked,omitempty"`
 	// First are the keys of a few.
 	First []string `json:"first"`
 	// Unknown counts the conversations of each corp that can't be asked about: they are left out.
@@ -91,7 +93,9 @@ func (v *Survey) add(e *lookup.Entry) {
 			v.Statuses[e.AgreeStatus]++
 		}
 	}
-	if known := !e.CheckedAt.IsZero(); known && (v.Oldest.IsZero() || e.CheckedAt.Before(v.Oldest)) {
+	if e.CheckedAt.IsZero() {
+		v.NeverChecked++
+	} else if v.Oldest.IsZero() || e.CheckedAt.Before(v.Oldest) {
 		v.Oldest = e.CheckedAt
 	}
 	if e.CheckedAt.After(v.Newest) {

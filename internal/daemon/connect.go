@@ -12,7 +12,7 @@ import (
 // gone, as the daemon does.
 func ClusterOptions(cfg config.Config) (broker.Options, error) {
 	o, err := clusterOptions(cfg)
-	o.Patience = tryFor
+	o.Patience = broker.TryFor
 	return o, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/rs/zerolog"
 
 	"consentd/config"
@@ -17,35 +16,18 @@ import (
 	"consentd/internal/topics"
 )
 
-const (
-	// tryFor is how long what the network has to give is tried before it counts as failed.
-	tryFor = 30 * time.Second
-	// tryTimeout bounds one try.
-	tryTimeout = 10 * time.Second
-)
-
 // checkTopics makes sure that the topics exist and are fit for their use, before the group is joined: joining creates an
 // absent topic on a broker that allows it, with one partition. It creates them itself only when told to. It returns the retry
 // topics of delays that are no longer configured.
 func checkTopics(ctx context.Context, cluster *broker.Cluster, cfg config.Config, log zerolog.Logger) (oldRetry []config.RetryTopic, err error) {
-	attempt := func() error {
-		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-		defer cancel()
-		err := tryTopics(ctx, cluster, cfg, log)
-		if err == nil {
+	final := func(err error) bool { return broker.Permanent(err) || errors.As(err, new(*topicsError)) }
+	err = broker.Try(ctx, cfg.Kafka.Brokers, log, final, func(ctx context.Context) (err error) {
+		if err = tryTopics(ctx, cluster, cfg, log); err == nil {
 			oldRetry, err = oldRetryTopics(ctx, cluster, cfg)
 		}
-		if broker.Permanent(err) || errors.As(err, new(*topicsError)) {
-			return backoff.Permanent(err)
-		}
 		return err
-	}
-	pause := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(tryFor))
-	err = backoff.RetryNotify(attempt, backoff.WithContext(pause, ctx), broker.Unreachable(cfg.Kafka.Brokers, log))
-	if err == nil || errors.As(err, new(*topicsError)) {
-		return oldRetry, err
-	}
-	return nil, fmt.Errorf("kafka.brokers %s: no use of the cluster within %s: %w", strings.Join(cfg.Kafka.Brokers, ","), tryFor, err)
+	})
+	return oldRetry, err
 }
 
 // topicsError says all that is wrong with the topics.

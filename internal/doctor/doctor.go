@@ -27,7 +27,12 @@ type Options struct {
 // Examine looks at everything that a configuration needs, and hands over each finding as it is made. Each step is tried once:
 // what fails now and then shows now and then. It returns when it is through or ctx ends.
 func Examine(ctx context.Context, cfg config.Config, o Options, report func(Finding)) {
-	x := &examination{cfg: cfg, options: o, report: report}
+	x := &examination{cfg: cfg, options: o, report: func(f Finding) {
+		if ctx.Err() != nil && f.Level != OK { // what was cut off says nothing of what is wrong
+			f = Finding{Level: Skipped, Check: f.Check, Subject: f.Subject, Found: "not looked at: interrupted"}
+		}
+		report(f)
+	}}
 	if usable := x.seeds(ctx); len(usable) > 0 {
 		x.cluster(ctx, usable)
 	} else {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -257,6 +258,26 @@ func TestConfiguration_NamesTheKeyOfEachProblem(t *testing.T) {
 	}
 	if findings := Configuration(nil, []string{"something is ignored"}, nil); Failed(findings) || findings[0].Level != Risk || findings[1].Level != OK {
 		t.Errorf("a warning alone: got %+v", findings)
+	}
+}
+
+func TestExamine_CallsNothingWrongThatItWasKeptFromLookingAt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	skipped := 0
+	Examine(ctx, w.cfg, Options{}, func(f Finding) {
+		if f.Level == Skipped {
+			skipped++
+		}
+		if f.Level == Wrong || f.Level == Risk || f.Do != "" {
+			t.Errorf("%+v", f)
+		}
+	})
+	if skipped == 0 {
+		t.Error("nothing is said to be skipped")
 	}
 }
 

@@ -128,7 +128,7 @@ func (p *Plan) Publish(ctx context.Context, cluster *broker.Cluster, topic strin
 }
 
 // Spool copies a text that can be read only once to a temporary file, which remove ends.
-func Spool(text io.Reader) (file *os.File, remove func(), err error) {
+func Spool(ctx context.Context, text io.Reader) (file *os.File, remove func(), err error) {
 	file, err = os.CreateTemp("", "consentd-submit-")
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +137,17 @@ func Spool(text io.Reader) (file *os.File, remove func(), err error) {
 		_ = file.Close() // it was only read from
 		_ = os.Remove(file.Name())
 	}
-	if _, err := io.Copy(file, text); err != nil {
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(file, text)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done(): // who types or writes there may never end: the copying is left behind
+		err = ctx.Err()
+	}
+	if err != nil {
 		remove()
 		return nil, nil, fmt.Errorf("reading requests: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func TestPlan_NamesTheRequestsWhoseAnswersDidNotCome(t *testing.T) {
 
 func TestSpool_KeepsWhatCanBeReadOnlyOnceAndRemovesItAfterwards(t *testing.T) {
 	t.Parallel()
-	file, remove, err := Spool(strings.NewReader(room))
+	file, remove, err := Spool(t.Context(), strings.NewReader(room))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,4 +148,21 @@ func TestSpool_KeepsWhatCanBeReadOnlyOnceAndRemovesItAfterwards(t *testing.T) {
 	if _, err := os.Stat(file.Name()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file is still there: %v", err)
 	}
+}
+
+func TestSpool_EndsWhenItIsToldToThoughNobodyEndsTheInput(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	input, typist := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = io.WriteString(typist, "{}\n") // returns when it was read
+		cancel()
+	}()
+	if _, _, err := Spool(ctx, input); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("files are left behind: %v, %v", left, err)
+	}
+	_ = typist.Close() // the copying ends
 }

@@ -28,8 +28,12 @@ func (e *MissingError) Error() string {
 	if len(ids) > shown {
 		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(e.IDs)-shown)
 	}
-	return fmt.Sprintf("%d answers did not come in time, to requests %s%s: they may still come, if they are parked within retry.max_age",
-		e.Answers, strings.Join(ids, ", "), more)
+	answers := "1 answer"
+	if e.Answers != 1 {
+		answers = fmt.Sprintf("%d answers", e.Answers)
+	}
+	return fmt.Sprintf("%s did not come in time, to requests %s%s: they may still come, if they are parked within retry.max_age",
+		answers, strings.Join(ids, ", "), more)
 }
 
 // errAllThere ends the reading.

@@ -38,7 +38,7 @@ func Run(ctx context.Context, cluster *broker.Cluster, o Options, log zerolog.Lo
 		return err
 	}
 	var from, to map[broker.TopicPartition]int64
-	if o.Since.IsZero() {
+	if o.Since.UnixMilli() <= 0 { // the protocol means something else by a time before 1970
 		from, err = cluster.Earliest(ctx, tps)
 	} else {
 		from, err = cluster.OffsetsAt(ctx, tps, o.Since)
