@@ -18,8 +18,8 @@ type earlier struct {
 	selection Selection
 }
 
-// findEarlier finds out what other replays of the topic have published to the same one, as far as the brokers still know: it counts towards how
-// often a record was replayed. A cluster that does not tell is taken to have none.
+// findEarlier finds out what other replays of the topic have published to the same one, as far as the brokers still know: it counts
+// towards how often a record was replayed. A cluster that does not tell is taken to have none.
 func (r *Replay) findEarlier(ctx context.Context) error {
 	groups, err := r.cluster.Groups(ctx)
 	if err != nil {

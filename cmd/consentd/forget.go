@@ -115,9 +115,6 @@ func (f *forgetFlags) run(cmd *cobra.Command) error {
 		cmd.PrintErrln("Nothing is known: there is nothing to forget.")
 		return printForgotten(out, bulk.Published{}, f.asJSON)
 	}
-	if survey.NeverChecked > 0 {
-		cmd.PrintErrln(neverChecked)
-	}
 	if err := f.confirm(cmd, fmt.Sprintf("Forget %s?", count(survey.Conversations, "conversation"))); err != nil {
 		return err
 	}

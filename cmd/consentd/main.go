@@ -43,8 +43,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	if ctx.Err() != nil && err == ctx.Err() { //nolint:errorlint // where something was written it is wrapped, and says so
-		err = errInterrupted
+	if ctx.Err() != nil && err == ctx.Err() { //nolint:errorlint // who knows what was written wraps it, and says so
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintf(stderr, "consentd: %v\n", err)
 	if errors.As(err, new(*config.Error)) || errors.As(err, new(*usageError)) {

@@ -32,8 +32,11 @@ It knows every corp and suite and takes any secret, unless --corp or --suite nam
 			if err := checkLimits(o.Limits); err != nil {
 				return err
 			}
-			if o.Delay < 0 || o.TokenTTL <= 0 {
-				return &usageError{fmt.Errorf("--delay %s, --token-ttl %s: want no less than 0, and more than 0", o.Delay, o.TokenTTL)}
+			switch {
+			case o.Delay < 0:
+				return &usageError{fmt.Errorf("--delay %s: want 0 or more", o.Delay)}
+			case o.TokenTTL <= 0:
+				return &usageError{fmt.Errorf("--token-ttl %s: want more than 0", o.TokenTTL)}
 			}
 			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", listen)
 			if errors.Is(err, syscall.EADDRINUSE) {

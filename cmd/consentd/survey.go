@@ -44,6 +44,9 @@ func printSurvey(out io.Writer, v *bulk.Survey, more ...string) error {
 	for _, text := range more {
 		fmt.Fprintln(w, text)
 	}
+	if v.NeverChecked > 0 {
+		fmt.Fprintln(w, neverChecked)
+	}
 	return w.Flush()
 }
 
@@ -54,9 +57,6 @@ const neverChecked = "Nothing is known of it. It is handed over all the same, in
 func showSurvey(out io.Writer, v *bulk.Survey, asJSON bool, more ...string) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(v)
-	}
-	if v.NeverChecked > 0 {
-		more = append(more, neverChecked)
 	}
 	if err := printSurvey(out, v, more...); err != nil {
 		return err
