@@ -27,7 +27,7 @@ demo: ## one round on this machine: requests, answers, withdrawals, changes; end
 # something, since that is tied to the variable's value.
 test: ## all tests with the race detector, on the embedded broker and on Apache Kafka (Java and Maven)
 	@skips=$$(mktemp); trap 'rm -f "$$skips"' EXIT; status=0; \
-	KAFKATEST_SKIPS="$$skips" go test -race -p 1 -parallel 6 -timeout 30m ./... || status=$$?; \
+	KAFKATEST_SKIPS="$$skips" go test -race -p 1 -parallel 6 -timeout 10m ./... || status=$$?; \
 	KAFKATEST_SKIPS="$$skips" go test -run '^TestLarge_' ./cmd/consentd || status=$$?; \
 	go test -C chaos -race ./... || status=$$?; \
 	if [ -s "$$skips" ]; then \

@@ -1,11 +1,10 @@
 package kafkatest
 
 import (
-	"context"
 	"fmt"
+	"os"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -23,13 +22,22 @@ func TestStartApacheCluster_GoesOnWithoutOneAndTakesItBack(t *testing.T) {
 	requireTools(t, err)
 	t.Cleanup(func() {
 		for _, b := range brokers {
+			if t.Failed() {
+				a := b.node.(*apache)
+				text, _ := os.ReadFile(a.path("server.log"))
+				t.Logf("%s has:\n%s", a.path("server.log"), failure(text))
+			}
 			if err := b.Kill(); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	ctx, cl := client(t, brokers[0].Addr(), kgo.SeedBrokers(brokers[0].Addr(), brokers[1].Addr()), kgo.ConsumeTopics("replicated"))
-	createReplicated(ctx, t, cl, "replicated")
+	ctx, cl := client(
+		t, brokers[0].Addr(), kgo.SeedBrokers(brokers[0].Addr(), brokers[1].Addr()), kgo.ConsumeTopics("replicated"), ctxEndsProducing,
+	)
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "replicated", 1, -1 // on as many nodes as is the cluster's default
+	createTopic(ctx, t, cl, topic)
 
 	produce := func(value string) {
 		t.Helper()
@@ -63,21 +71,5 @@ func TestStartApacheCluster_GoesOnWithoutOneAndTakesItBack(t *testing.T) {
 		if want := 8999 + b.NodeID; b.Host != "OTHER.test" || b.Port != want {
 			t.Errorf("node %d is advertised as %s:%d, want OTHER.test:%d", b.NodeID, b.Host, b.Port, want)
 		}
-	}
-}
-
-// createReplicated makes a topic of one partition on as many nodes as is the cluster's default.
-func createReplicated(ctx context.Context, t *testing.T, cl *kgo.Client, name string) {
-	t.Helper()
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, -1
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Topics, req.TimeoutMillis = append(req.Topics, topic), int32(patience.Milliseconds())
-	resp, err := req.RequestWith(ctx, cl)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatalf("creating topic %s: %v", name, err)
 	}
 }

@@ -28,6 +28,10 @@ func client(t testing.TB, addr string, opts ...kgo.Opt) (context.Context, *kgo.C
 	return ctx, cl
 }
 
+// ctxEndsProducing has a context that ends fail what was sent and not acknowledged too: without it a producer waits for a
+// cluster that is lost for as long as the test binary may run.
+var ctxEndsProducing = kgo.AllowIdempotentProduceCancellation()
+
 // AddPartitions has a topic grow to so many partitions, and returns when they can be written and read.
 func AddPartitions(t testing.TB, addr, name string, partitions int) {
 	t.Helper()
@@ -65,16 +69,7 @@ func CreateTopic(t testing.TB, addr, name string, partitions int, configs map[st
 		c.Name, c.Value = k, &v
 		topic.Configs = append(topic.Configs, c)
 	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Topics, req.TimeoutMillis = append(req.Topics, topic), int32(patience.Milliseconds())
-	resp, err := req.RequestWith(ctx, cl)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatalf("creating topic %s: %v", name, err)
-	}
-
+	createTopic(ctx, t, cl, topic)
 	for {
 		_, err := describe(ctx, cl, name)
 		if err == nil {
@@ -82,6 +77,26 @@ func CreateTopic(t testing.TB, addr, name string, partitions int, configs map[st
 		}
 		if err := pause(ctx, err); err != nil {
 			t.Fatalf("topic %s was created and can't be used: %v", name, err)
+		}
+	}
+}
+
+// createTopic asks for the topic until the broker says yes: a cluster's node that has just started may refuse what it
+// has to forward to its controller, and closes the connection then.
+func createTopic(ctx context.Context, t testing.TB, cl *kgo.Client, topic kmsg.CreateTopicsRequestTopic) {
+	t.Helper()
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Topics, req.TimeoutMillis = append(req.Topics, topic), int32(patience.Milliseconds())
+	for again := false; ; again = true {
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+			if err == nil || again && errors.Is(err, kerr.TopicAlreadyExists) {
+				return
+			}
+		}
+		if refused := new(kerr.Error); errors.As(err, &refused) && !refused.Retriable || pause(ctx, err) != nil {
+			t.Fatalf("creating topic %s: %v", topic.Topic, err)
 		}
 	}
 }
@@ -142,7 +157,7 @@ func produce(t testing.TB, addr string, partitioner kgo.Partitioner, records []*
 		}
 		batch = max(batch, size)
 	}
-	ctx, cl := client(t, addr, kgo.RecordPartitioner(partitioner), kgo.ProducerBatchMaxBytes(int32(batch)))
+	ctx, cl := client(t, addr, kgo.RecordPartitioner(partitioner), kgo.ProducerBatchMaxBytes(int32(batch)), ctxEndsProducing)
 	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		t.Fatalf("producing %d records: %v", len(records), err)
 	}
