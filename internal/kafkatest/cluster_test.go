@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
@@ -46,6 +47,7 @@ func TestStartApacheCluster_GoesOnWithoutOneAndTakesItBack(t *testing.T) {
 		}
 	}
 	produce("before")
+	awaitInSync(ctx, t, cl, "replicated", 3)
 	if err := brokers[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +72,24 @@ func TestStartApacheCluster_GoesOnWithoutOneAndTakesItBack(t *testing.T) {
 	for _, b := range resp.(*kmsg.MetadataResponse).Brokers {
 		if want := 8999 + b.NodeID; b.Host != "OTHER.test" || b.Port != want {
 			t.Errorf("node %d is advertised as %s:%d, want OTHER.test:%d", b.NodeID, b.Host, b.Port, want)
+		}
+	}
+}
+
+// awaitInSync returns when all replicas of the topic's partition are in sync. On a busy machine those that were silent for
+// too long fall out for a moment: the leader, killed then, would leave nobody who may lead.
+func awaitInSync(ctx context.Context, t *testing.T, cl *kgo.Client, topic string, replicas int) {
+	t.Helper()
+	for {
+		got, err := describe(ctx, cl, topic)
+		if err == nil {
+			if len(got.Partitions[0].ISR) == replicas {
+				return
+			}
+			err = fmt.Errorf("in sync are %v", got.Partitions[0].ISR)
+		}
+		if err := pause(ctx, err); err != nil {
+			t.Fatalf("waiting for the %d replicas of topic %s: %v", replicas, topic, err)
 		}
 	}
 }
