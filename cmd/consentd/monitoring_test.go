@@ -127,6 +127,7 @@ func TestAlerts_AreQuietInAHealthyHour(t *testing.T) {
 	d := w.start()
 	address := d.opsAddress()
 	d.awaitLog(`"assigned"`)
+	idle := slices.Repeat([]map[string]*dto.MetricFamily{scrape(t, address)}, scrapes)
 	var seen []map[string]*dto.MetricFamily
 	answered := 0
 	for range scrapes {
@@ -142,6 +143,10 @@ func TestAlerts_AreQuietInAHealthyHour(t *testing.T) {
 	w.write(filepath.Join(dir, "hour.yml"), healthyHour(seen, rules, ""))
 	if out, err := promtool(t, dir, "test", "rules", "hour.yml"); err != nil {
 		t.Errorf("a healthy hour is not quiet: %v\n%s", err, out)
+	}
+	w.write(filepath.Join(dir, "idle.yml"), healthyHour(idle, rules, ""))
+	if out, err := promtool(t, dir, "test", "rules", "idle.yml"); err != nil {
+		t.Errorf("an hour without a request is not quiet: %v\n%s", err, out)
 	}
 	// That nothing fires says something only when it would have.
 	w.write(filepath.Join(dir, "outage.yml"), healthyHour(seen, rules, "consentd_api_outage"))
