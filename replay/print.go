@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"consentd/internal/quantity"
 )
 
 // Print writes the plan for people. now is what ages are counted to.
@@ -18,34 +20,34 @@ func (p *Plan) Print(out io.Writer, now time.Time) error {
 	if p.ID != "" {
 		what = "The rest of replay " + p.ID
 	}
-	fmt.Fprintf(out, "%s: %s of %s from %s to %s\n\n", what, number(p.Records), plural(p.Read, "record"), p.Topic, p.To)
+	fmt.Fprintf(out, "%s: %s of %s from %s to %s\n\n", what, quantity.Number(p.Records), quantity.Of(p.Read, "record"), p.Topic, p.To)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if p.Published > 0 {
-		fmt.Fprintf(w, "published before\t%s\n", plural(p.Published, "record"))
+		fmt.Fprintf(w, "published before\t%s\n", quantity.Of(p.Published, "record"))
 	}
 	if p.Records > 0 {
 		fmt.Fprintf(w, "oldest\t%s\n", age(p.Oldest, now))
 		fmt.Fprintf(w, "newest\t%s\n", age(p.Newest, now))
-		fmt.Fprintf(w, "size\t%s bytes\n", number(p.Bytes))
+		fmt.Fprintf(w, "size\t%s bytes\n", quantity.Number(p.Bytes))
 		fmt.Fprintf(w, "will take\t%s\n", p.duration())
 	}
 	if p.Superseded > 0 {
-		fmt.Fprintf(w, "left out\t%s that a later one of the same conversation supersedes\n", plural(p.Superseded, "record"))
+		fmt.Fprintf(w, "left out\t%s that a later one of the same conversation supersedes\n", quantity.Of(p.Superseded, "record"))
 	}
 	if p.TooOften.Count > 0 {
-		fmt.Fprintf(w, "left out\t%s replayed too often already (--max-replays): %s\n", plural(p.TooOften.Count, "record"), p.TooOften.text(p.Topic))
+		fmt.Fprintf(w, "left out\t%s replayed too often already (--max-replays): %s\n", quantity.Of(p.TooOften.Count, "record"), p.TooOften.text(p.Topic))
 	}
 	if p.Unfit.Count > 0 {
 		fmt.Fprintf(w, "left out\t%s: %s\n", p.Unfit.unfit(), p.Unfit.text(p.Topic))
 	}
 	if p.Later > 0 {
-		fmt.Fprintf(w, "left for later\t%s beyond --max\n", plural(p.Later, "record"))
+		fmt.Fprintf(w, "left for later\t%s beyond --max\n", quantity.Of(p.Later, "record"))
 	}
 	if p.Waiting && p.Records > 0 {
 		fmt.Fprintf(w, "answered twice\tthe daemon takes up by itself what waits in %s\n", p.Topic)
 	}
 	if p.Before > 0 {
-		fmt.Fprintf(w, "replayed before\t%s of them: they are asked again all the same\n", number(p.Before))
+		fmt.Fprintf(w, "replayed before\t%s of them: they are asked again all the same\n", quantity.Number(p.Before))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -64,7 +66,7 @@ func (p *Plan) Print(out io.Writer, now time.Time) error {
 
 // unfit says how many records can't be replayed, and why not.
 func (p *Places) unfit() string {
-	return plural(p.Count, "record") + " that can't be replayed (too large for the topic, cut when dead-lettered, or a command)"
+	return quantity.Of(p.Count, "record") + " that can't be replayed (too large for the topic, cut when dead-lettered, or a command)"
 }
 
 // duration says how long it will take.
@@ -75,7 +77,7 @@ func (p *Plan) duration() string {
 		text = "less than a second"
 	}
 	if p.Rate == 0 {
-		return fmt.Sprintf("%s at %s records/s; --rate sets a lower rate", text, number(usualRate))
+		return fmt.Sprintf("%s at %s records/s; --rate sets a lower rate", text, quantity.Number(usualRate))
 	}
 	return fmt.Sprintf("%s at %s records/s", text, strconv.FormatFloat(p.Rate, 'f', -1, 64))
 }
@@ -88,7 +90,7 @@ func (p *Plan) printCounts(out io.Writer) error {
 		if part.Begin < part.End {
 			offsets = fmt.Sprintf("%d to %d", part.Begin, part.End-1)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\n", part.Partition, offsets, number(part.Records))
+		fmt.Fprintf(w, "%d\t%s\t%s\n", part.Partition, offsets, quantity.Number(part.Records))
 	}
 	printTop(w, "ERROR CLASS", p.Classes, 0)
 	printTop(w, "CORP", p.Corps, p.MoreCorps)
@@ -110,10 +112,10 @@ func printTop[K ~string](w io.Writer, title string, counts map[K]int64, more int
 			more += counts[word]
 			continue
 		}
-		fmt.Fprintf(w, "%s\t\t%s\n", cmp.Or(shown(string(word)), "(none)"), number(counts[word]))
+		fmt.Fprintf(w, "%s\t\t%s\n", cmp.Or(shown(string(word)), "(none)"), quantity.Number(counts[word]))
 	}
 	if more > 0 {
-		fmt.Fprintf(w, "(others)\t\t%s\n", number(more))
+		fmt.Fprintf(w, "(others)\t\t%s\n", quantity.Number(more))
 	}
 }
 
@@ -126,7 +128,7 @@ func (s *Sample) print(out io.Writer, topic string) {
 		about = append(about, strconv.Itoa(s.Errcode))
 	}
 	if s.Replays > 0 {
-		about = append(about, "replayed "+plural(int64(s.Replays), "time"))
+		about = append(about, "replayed "+quantity.Of(int64(s.Replays), "time"))
 	}
 	fmt.Fprintf(out, "  %s/%d/%d  %s  key %q  %s\n    %s\n", topic, s.Partition, s.Offset, s.Time.Format(time.RFC3339), s.Key,
 		strings.Join(about, " "), shown(s.Value))
@@ -138,22 +140,22 @@ func (s *Summary) Print(out io.Writer) error {
 	if !s.Done {
 		what = "Not done"
 	}
-	fmt.Fprintf(out, "%s: %s of %s published to %s in %s (%s records/s)\n", what, number(s.Published), plural(s.Records, "record"), s.To,
-		time.Duration(s.Seconds*float64(time.Second)).Round(10*time.Millisecond), number(int64(s.RecordsPerSecond)))
+	fmt.Fprintf(out, "%s: %s of %s published to %s in %s (%s records/s)\n", what, quantity.Number(s.Published), quantity.Of(s.Records, "record"), s.To,
+		time.Duration(s.Seconds*float64(time.Second)).Round(10*time.Millisecond), quantity.Number(int64(s.RecordsPerSecond)))
 	if s.PublishedBefore > 0 {
-		fmt.Fprintf(out, "Published before, by earlier runs: %s\n", number(s.PublishedBefore))
+		fmt.Fprintf(out, "Published before, by earlier runs: %s\n", quantity.Number(s.PublishedBefore))
 	}
 	if s.TooOften.Count > 0 {
-		fmt.Fprintf(out, "Left out, replayed too often already (--max-replays): %s: %s\n", plural(s.TooOften.Count, "record"), s.TooOften.text(s.Topic))
+		fmt.Fprintf(out, "Left out, replayed too often already (--max-replays): %s: %s\n", quantity.Of(s.TooOften.Count, "record"), s.TooOften.text(s.Topic))
 	}
 	if s.Unfit.Count > 0 {
 		fmt.Fprintf(out, "Left out, %s: %s\n", s.Unfit.unfit(), s.Unfit.text(s.Topic))
 	}
 	if s.TooOftenBefore > 0 {
-		fmt.Fprintf(out, "Left out by earlier runs, replayed too often already (--max-replays): %s\n", plural(s.TooOftenBefore, "record"))
+		fmt.Fprintf(out, "Left out by earlier runs, replayed too often already (--max-replays): %s\n", quantity.Of(s.TooOftenBefore, "record"))
 	}
 	if s.Lost > 0 {
-		fmt.Fprintf(out, "Deleted before they were read: %s\n", plural(s.Lost, "offset"))
+		fmt.Fprintf(out, "Deleted before they were read: %s\n", quantity.Of(s.Lost, "offset"))
 	}
 	return nil
 }
@@ -170,20 +172,4 @@ func shown(text string) string {
 
 func age(at, now time.Time) string {
 	return fmt.Sprintf("%s (%s ago)", at.Format(time.RFC3339), now.Sub(at).Round(time.Second))
-}
-
-func plural(n int64, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return number(n) + " " + noun
-}
-
-// number groups digits by thousands.
-func number(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

@@ -11,6 +11,7 @@ import (
 
 	"consentd/internal/bulk"
 	"consentd/internal/lookup"
+	"consentd/internal/quantity"
 	"consentd/schemas"
 )
 
@@ -115,7 +116,7 @@ func (f *forgetFlags) run(cmd *cobra.Command) error {
 		cmd.PrintErrln("Nothing is known: there is nothing to forget.")
 		return printForgotten(out, bulk.Published{}, f.asJSON)
 	}
-	if err := f.confirm(cmd, fmt.Sprintf("Forget %s?", count(survey.Conversations, "conversation"))); err != nil {
+	if err := f.confirm(cmd, fmt.Sprintf("Forget %s?", quantity.Of(survey.Conversations, "conversation"))); err != nil {
 		return err
 	}
 	return f.do(cmd, s, selection, survey.Conversations)
@@ -135,7 +136,7 @@ func (f *forgetFlags) do(cmd *cobra.Command, s *session, selection bulk.Selectio
 	}, forgotten.Add)
 	bar.end()
 	if err != nil {
-		return fmt.Errorf("%d of %s are handed over to be forgotten: %w; the same command goes on", published.Conversations, count(total, "conversation"), err)
+		return fmt.Errorf("%s of %s are handed over to be forgotten: %w; the same command goes on", quantity.Number(published.Conversations), quantity.Of(total, "conversation"), err)
 	}
 	if f.wait {
 		ctx, cancel := context.WithTimeout(ctx, f.timeout)
@@ -146,7 +147,7 @@ func (f *forgetFlags) do(cmd *cobra.Command, s *session, selection bulk.Selectio
 			} else if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("not within %s", f.timeout)
 			}
-			return fmt.Errorf("%s not forgotten yet, is the daemon running? It does so when it comes to it: %w", count(forgotten.Waiting(), "conversation"), err)
+			return fmt.Errorf("%s not forgotten yet, is the daemon running? It does so when it comes to it: %w", quantity.Of(forgotten.Waiting(), "conversation"), err)
 		}
 	}
 	return printForgotten(cmd.OutOrStdout(), published, f.asJSON)
@@ -156,6 +157,6 @@ func printForgotten(out interface{ Write([]byte) (int, error) }, p bulk.Publishe
 	if asJSON {
 		return json.NewEncoder(out).Encode(p)
 	}
-	_, err := fmt.Fprintf(out, "%s handed over to be forgotten, in %s\n", count(p.Conversations, "conversation"), count(p.Requests, "request"))
+	_, err := fmt.Fprintf(out, "%s handed over to be forgotten, in %s\n", quantity.Of(p.Conversations, "conversation"), quantity.Of(p.Requests, "request"))
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"consentd/internal/lag"
+	"consentd/internal/quantity"
 )
 
 // groupTimeout bounds how long the brokers are asked about the group.
@@ -57,7 +58,7 @@ markers of transactions count among them. Parked requests wait on purpose: lag i
 }
 
 func printGroup(out io.Writer, r *lag.Report) error {
-	fmt.Fprintf(out, "group %s: %s, %s, lag %d\n\n", r.Group, r.State, count(len(r.Members), "member"), r.Lag)
+	fmt.Fprintf(out, "group %s: %s, %s, lag %s\n\n", r.Group, r.State, quantity.Of(len(r.Members), "member"), quantity.Number(r.Lag))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(r.Members) > 0 {
 		fmt.Fprintln(w, "MEMBER\tCLIENT\tHOST\tPARTITIONS")

@@ -10,6 +10,7 @@ import (
 
 	"consentd/internal/bulk"
 	"consentd/internal/lookup"
+	"consentd/internal/quantity"
 	"consentd/schemas"
 )
 
@@ -106,7 +107,7 @@ func (f *recheckFlags) run(cmd *cobra.Command, now time.Time) error {
 		return err
 	}
 	if survey.Conversations > 0 {
-		if err := f.confirm(cmd, fmt.Sprintf("Ask about %s?", count(survey.Conversations, "conversation"))); err != nil {
+		if err := f.confirm(cmd, fmt.Sprintf("Ask about %s?", quantity.Of(survey.Conversations, "conversation"))); err != nil {
 			return err
 		}
 	}
@@ -119,7 +120,7 @@ func (f *recheckFlags) outlook(v *bulk.Survey) string {
 	if f.rate > 0 {
 		speed = fmt.Sprintf("about %s at %v a second", time.Duration(float64(v.Conversations)/f.rate*float64(time.Second)).Round(time.Second), f.rate)
 	}
-	return fmt.Sprintf("will take\t%s of the API, %s", count(v.Calls, "call"), speed)
+	return fmt.Sprintf("will take\t%s of the API, %s", quantity.Of(v.Calls, "call"), speed)
 }
 
 func (f *recheckFlags) do(cmd *cobra.Command, s *session, selection bulk.Selection, total int, now time.Time) error {
@@ -135,13 +136,13 @@ func (f *recheckFlags) do(cmd *cobra.Command, s *session, selection bulk.Selecti
 			return err
 		}
 	} else {
-		fmt.Fprintf(out, "asked about %s in %s\n", count(published.Conversations, "conversation"), count(published.Requests, "request"))
+		fmt.Fprintf(out, "asked about %s in %s\n", quantity.Of(published.Conversations, "conversation"), quantity.Of(published.Requests, "request"))
 	}
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted after %d of %s: the same command goes on", published.Conversations, count(total, "conversation"))
+		return fmt.Errorf("interrupted after %s of %s: the same command goes on", quantity.Number(published.Conversations), quantity.Of(total, "conversation"))
 	case err != nil:
-		return errors.Join(fmt.Errorf("stopped after %d of %s", published.Conversations, count(total, "conversation")), err)
+		return errors.Join(fmt.Errorf("stopped after %s of %s", quantity.Number(published.Conversations), quantity.Of(total, "conversation")), err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"consentd/internal/broker"
 	"consentd/internal/bulk"
 	"consentd/internal/kafkatest"
+	"consentd/internal/quantity"
 	"consentd/wechat/wechattest"
 )
 
@@ -102,7 +103,7 @@ func TestLarge_RecheckFindsEverySilentWithdrawal(t *testing.T) {
 
 		args := []string{"recheck", "--older-than", "24h"}
 		calls := 3 * (conversations/300 + 1)
-		w.said(w.consentd(args...), exitDone, fmt.Sprintf("%d calls", calls), "not configured", "stranger", "Nothing was written")
+		w.said(w.consentd(args...), exitDone, quantity.Of(calls, "call"), "not configured", "stranger", "Nothing was written")
 		var survey bulk.Survey
 		o := w.consentd(append(args, "--json")...)
 		if err := json.Unmarshal([]byte(o.out), &survey); err != nil || survey.Conversations != conversations || survey.Corps["ww1"] != (conversations+2)/3 {
@@ -113,7 +114,7 @@ func TestLarge_RecheckFindsEverySilentWithdrawal(t *testing.T) {
 		}
 
 		w.said(w.consentd(append(args, "--execute", "--yes", "--rate", "0")...), exitDone,
-			fmt.Sprintf("asked about %d conversations in %d requests", conversations, calls))
+			fmt.Sprintf("asked about %s in %s", quantity.Of(conversations, "conversation"), quantity.Of(calls, "request")))
 		daemon := w.start()
 		events := w.await(conversations)
 		daemon.stop()

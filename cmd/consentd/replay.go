@@ -12,6 +12,7 @@ import (
 
 	"consentd/config"
 	"consentd/internal/daemon"
+	"consentd/internal/quantity"
 	"consentd/replay"
 	"consentd/schemas"
 )
@@ -128,7 +129,7 @@ func (f *replayFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if plan.Records > 0 {
-		if err := f.confirm(cmd, fmt.Sprintf("Publish %s to %s?", count(int(plan.Records), "record"), plan.To)); err != nil {
+		if err := f.confirm(cmd, fmt.Sprintf("Publish %s to %s?", quantity.Of(plan.Records, "record"), plan.To)); err != nil {
 			return err
 		}
 	}

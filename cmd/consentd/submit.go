@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"consentd/internal/broker"
+	"consentd/internal/quantity"
 	"consentd/internal/submit"
 	"consentd/internal/watch"
 )
@@ -124,7 +125,7 @@ func (f *submitFlags) publish(cmd *cobra.Command, s *session, plan *submit.Plan)
 	if err != nil {
 		return fmt.Errorf("%d of %d requests were submitted for sure: %w", written, plan.Requests, err)
 	}
-	cmd.PrintErrf("submitted %s with %s\n", count(written, "request"), count(plan.Items, "item"))
+	cmd.PrintErrf("submitted %s with %s\n", quantity.Of(written, "request"), quantity.Of(plan.Items, "item"))
 	if !f.wait {
 		return nil
 	}
@@ -138,7 +139,7 @@ func (f *submitFlags) publish(cmd *cobra.Command, s *session, plan *submit.Plan)
 		return err
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %s failed", failed, count(plan.Items, "item"))
+		return fmt.Errorf("%s of %s failed", quantity.Number(failed), quantity.Of(plan.Items, "item"))
 	}
 	return nil
 }
@@ -208,10 +209,3 @@ func (f *submitFlags) line() ([]byte, error) {
 	return json.Marshal(r)
 }
 
-// count says how many there are of something.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

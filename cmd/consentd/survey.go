@@ -12,22 +12,23 @@ import (
 	"time"
 
 	"consentd/internal/bulk"
+	"consentd/internal/quantity"
 )
 
 // printSurvey says what conversations a command is about, and what else there is to know.
 func printSurvey(out io.Writer, v *bulk.Survey, more ...string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "conversations\t%d\n", v.Conversations)
-	fmt.Fprintf(w, "  pairs\t%d\n", v.Pairs)
+	fmt.Fprintf(w, "conversations\t%s\n", quantity.Number(v.Conversations))
+	fmt.Fprintf(w, "  pairs\t%s\n", quantity.Number(v.Pairs))
 	for _, word := range most(v.Statuses) {
-		fmt.Fprintf(w, "    %q\t%d\n", word, v.Statuses[word])
+		fmt.Fprintf(w, "    %q\t%s\n", word, quantity.Number(v.Statuses[word]))
 	}
-	fmt.Fprintf(w, "  rooms\t%d\n", v.Rooms)
+	fmt.Fprintf(w, "  rooms\t%s\n", quantity.Number(v.Rooms))
 	for i, corp := range most(v.Corps) {
 		if i == 0 {
-			fmt.Fprintf(w, "of %s\t\n", count(len(v.Corps), "corp"))
+			fmt.Fprintf(w, "of %s\t\n", quantity.Of(len(v.Corps), "corp"))
 		}
-		fmt.Fprintf(w, "  %s\t%d\n", corp, v.Corps[corp])
+		fmt.Fprintf(w, "  %s\t%s\n", corp, quantity.Number(v.Corps[corp]))
 	}
 	if v.Conversations > v.NeverChecked {
 		fmt.Fprintf(w, "last checked\t%s to %s\n", v.Oldest.Format(time.RFC3339), v.Newest.Format(time.RFC3339))
@@ -39,7 +40,7 @@ func printSurvey(out io.Writer, v *bulk.Survey, more ...string) error {
 		if i == 0 {
 			fmt.Fprint(w, "left out: their corps are not configured\t\n")
 		}
-		fmt.Fprintf(w, "  %s\t%d\n", corp, v.Unknown[corp])
+		fmt.Fprintf(w, "  %s\t%s\n", corp, quantity.Number(v.Unknown[corp]))
 	}
 	for _, text := range more {
 		fmt.Fprintln(w, text)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"consentd/internal/broker"
+	"consentd/internal/quantity"
 	"consentd/internal/topics"
 )
 
@@ -53,7 +54,7 @@ matters and what to do, and changes nothing. The exit code is 1 when something i
 				return err
 			}
 			if n := countWrong(found); n > 0 {
-				return fmt.Errorf("%s of the topics: see above", count(n, "problem"))
+				return fmt.Errorf("%s of the topics: see above", quantity.Of(n, "problem"))
 			}
 			return nil
 		},

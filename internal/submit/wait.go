@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"consentd/internal/broker"
+	"consentd/internal/quantity"
 	"consentd/internal/watch"
 	"consentd/schemas"
 )
@@ -28,12 +29,8 @@ func (e *MissingError) Error() string {
 	if len(ids) > shown {
 		ids, more = ids[:shown], fmt.Sprintf(" and %d more", len(e.IDs)-shown)
 	}
-	answers := "1 answer"
-	if e.Answers != 1 {
-		answers = fmt.Sprintf("%d answers", e.Answers)
-	}
 	return fmt.Sprintf("%s did not come in time, to requests %s%s: they may still come, if they are parked within retry.max_age",
-		answers, strings.Join(ids, ", "), more)
+		quantity.Of(e.Answers, "answer"), strings.Join(ids, ", "), more)
 }
 
 // errAllThere ends the reading.
