@@ -208,4 +208,3 @@ func (f *submitFlags) line() ([]byte, error) {
 	}
 	return json.Marshal(r)
 }
-
