@@ -155,7 +155,7 @@ func TestSubmit_ReadsStdin(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), self, "submit", "--config", w.config, "--file", "-")
 	cmd.Env = environ()
 	cmd.Stdin = strings.NewReader(strings.Repeat(`{"corp_id":"ww1","kind":"room","chatid":"wr1"}`+"\n", 2500))
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "submitted 2500 requests with 2500 items") {
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "submitted 2,500 requests with 2,500 items") {
 		t.Errorf("%v: %s", err, out)
 	}
 	if n := len(kafkatest.ReadAll(t, w.broker.Addr(), w.topics.requests)); n != 2500 {

@@ -222,7 +222,7 @@ func TestForget_ACorpGoesWithAllThatIsKnownOfIt(t *testing.T) {
 	all := manyKnown(3000)
 	w.seed(all...)
 	w.start().awaitLog("assigned")
-	w.said(w.consentd("forget", "--corp", "ww2", "--execute", "--yes", "--wait"), exitDone, "1000 conversations handed over to be forgotten, in 10 requests")
+	w.said(w.consentd("forget", "--corp", "ww2", "--execute", "--yes", "--wait"), exitDone, "1,000 conversations handed over to be forgotten, in 10 requests")
 	if n := len(w.consentd("status", "--all").lines()); n != 2000 {
 		t.Errorf("%d conversations are known, want 2000", n)
 	}
