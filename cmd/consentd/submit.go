@@ -123,7 +123,7 @@ func (f *submitFlags) publish(cmd *cobra.Command, s *session, plan *submit.Plan)
 	}
 	written, err := plan.Publish(ctx, s.cluster, s.config.Topics.Requests, s.log)
 	if err != nil {
-		return fmt.Errorf("%d of %d requests were submitted for sure: %w", written, plan.Requests, err)
+		return fmt.Errorf("%s of %s were submitted for sure: %w", quantity.Number(written), quantity.Of(plan.Requests, "request"), err)
 	}
 	cmd.PrintErrf("submitted %s with %s\n", quantity.Of(written, "request"), quantity.Of(plan.Items, "item"))
 	if !f.wait {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -29,6 +30,24 @@ type coordinator struct {
 
 // coordinatorTimeout is how long a coordinator may take to answer.
 const coordinatorTimeout = 10 * time.Second
+
+// coordinatorPause is between two tries at a coordinator that is not ready.
+const coordinatorPause = 100 * time.Millisecond
+
+// whenReady asks a coordinator, and again while it has just moved, is loading what it knows, or is still to be made. When ctx
+// ends it returns the last answer.
+func whenReady(ctx context.Context, ask func() error) error {
+	err := ask()
+	for errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.GroupLoadInProgress) || errors.Is(err, kafka.NotCoordinatorForGroup) {
+		select {
+		case <-time.After(coordinatorPause):
+		case <-ctx.Done():
+			return err
+		}
+		err = ask()
+	}
+	return err
+}
 
 // send sends a request to the coordinator of a key.
 func (c *coordinator) send(ctx context.Context, key string, req kmsg.Request, version int16) (kmsg.Response, error) {

@@ -27,8 +27,16 @@ type GroupMember struct {
 
 const describeGroupsVersion = 4 // Apache Kafka 2.4
 
-// DescribeGroup asks a group's coordinator for its state and members.
-func (c *Cluster) DescribeGroup(ctx context.Context, group string) (GroupDescription, error) {
+// DescribeGroup asks a group's coordinator for its state and members. It waits for a coordinator that is not ready.
+func (c *Cluster) DescribeGroup(ctx context.Context, group string) (d GroupDescription, err error) {
+	err = whenReady(ctx, func() error {
+		d, err = c.describeGroup(ctx, group)
+		return err
+	})
+	return d, err
+}
+
+func (c *Cluster) describeGroup(ctx context.Context, group string) (GroupDescription, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
 	r, err := c.send(ctx, coordinatorOf(group), req, describeGroupsVersion, &buffers{})

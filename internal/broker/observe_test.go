@@ -107,9 +107,6 @@ func TestDescribeGroup_NamesTheMembersAndWhatTheyHave(t *testing.T) {
 		topic, group := makeTopic(t, b, 3, nil), b.Topic(t, "group")
 		ctx, c := setup(t, b, topic)
 		d, err := c.DescribeGroup(ctx, group)
-		for errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.NotCoordinatorForGroup) { // of a fresh broker
-			d, err = c.DescribeGroup(ctx, group)
-		}
 		if err != nil || d.State != "Dead" || len(d.Members) != 0 {
 			t.Errorf("a group that nobody joined: got %+v, %v", d, err)
 		}
@@ -135,6 +132,32 @@ func TestDescribeGroup_NamesTheMembersAndWhatTheyHave(t *testing.T) {
 	})
 }
 
+func TestDescribeGroup_WaitsForItsCoordinator(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Embedded(t)
+	topic, group := makeTopic(t, b, 1, nil), b.Topic(t, "group")
+	ctx, c := setup(t, b, topic)
+	answer := func(codes ...kafka.Error) {
+		for _, code := range codes {
+			b.Cluster().ControlKey(int16(kmsg.DescribeGroups), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				g := kmsg.NewDescribeGroupsResponseGroup()
+				g.Group, g.ErrorCode = group, int16(code)
+				resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+				resp.Groups = append(resp.Groups, g)
+				return resp, nil, true
+			})
+		}
+	}
+	answer(kafka.GroupCoordinatorNotAvailable, kafka.GroupLoadInProgress, kafka.NotCoordinatorForGroup)
+	if d, err := c.DescribeGroup(ctx, group); err != nil || d.State != "Dead" {
+		t.Errorf("got %+v, %v, want the state, once there is a coordinator", d, err)
+	}
+	answer(kafka.GroupAuthorizationFailed)
+	if _, err := c.DescribeGroup(ctx, group); !errors.Is(err, kafka.GroupAuthorizationFailed) {
+		t.Errorf("got %v: what time does not mend was asked again", err)
+	}
+}
+
 func TestCommittedNow_IsTheOffsetBeforeATransactionThatIsOpen(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
@@ -143,9 +166,11 @@ func TestCommittedNow_IsTheOffsetBeforeATransactionThatIsOpen(t *testing.T) {
 		ctx, c := setup(t, b, topic)
 		tps := []TopicPartition{{topic, 0}, {topic, 1}}
 		m := Member{Group: group, Generation: -1}
-		err := c.Commit(ctx, m, map[TopicPartition]Offset{tps[0]: {At: 7, Metadata: "text"}})
-		for err != nil && ctx.Err() == nil { // a fresh broker has no coordinator yet
-			err = c.Commit(ctx, m, map[TopicPartition]Offset{tps[0]: {At: 7, Metadata: "text"}})
+		if _, err := c.DescribeGroup(ctx, group); err != nil { // which waits for the coordinator
+			t.Fatal(err)
+		}
+		if err := c.Commit(ctx, m, map[TopicPartition]Offset{tps[0]: {At: 7, Metadata: "text"}}); err != nil {
+			t.Fatal(err)
 		}
 		got, err := c.CommittedNow(ctx, group, tps)
 		if want := (Offset{At: 7, Metadata: "text"}); err != nil || len(got) != 1 || got[tps[0]] != want {

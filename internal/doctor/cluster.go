@@ -177,13 +177,6 @@ func (x *examination) transactions(ctx context.Context, c *broker.Cluster) {
 	defer cancel()
 	id := x.cfg.Consumer.Group + "-" + x.cfg.Instance
 	err := c.MayTransact(ctx, id)
-	for unready(err) && ctx.Err() == nil { // the first transaction of a cluster makes the brokers' own topic
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-		}
-		err = c.MayTransact(ctx, id)
-	}
 	switch {
 	case err == nil:
 		x.ok(checkTransactions, id, "this user may publish in transactions")
@@ -193,10 +186,6 @@ func (x *examination) transactions(ctx context.Context, c *broker.Cluster) {
 	default:
 		x.add(Wrong, checkTransactions, id, "no transactions: "+err.Error(), "look at the brokers, or set it to at_least_once where the cluster forbids transactions", "delivery")
 	}
-}
-
-func unready(err error) bool {
-	return errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.GroupLoadInProgress) || errors.Is(err, kafka.NotCoordinatorForGroup)
 }
 
 // limits compares timeouts with those that the brokers allow, where they say.

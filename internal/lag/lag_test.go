@@ -2,12 +2,10 @@ package lag
 
 import (
 	"context"
-	"errors"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"consentd/consumer"
@@ -47,12 +45,10 @@ func TestOf_CountsWhatIsNotDoneAndSaysWhatIsOdd(t *testing.T) {
 		offsets := map[broker.TopicPartition]broker.Offset{
 			tp(0): {At: 7}, tp(1): {At: at, Metadata: metadata}, tp(2): {At: 1}, tp(3): {At: 12, Metadata: "another program's"},
 		}
-		commit := func() error { return c.Commit(ctx, broker.Member{Group: group, Generation: -1}, offsets) }
-		err := commit()
-		for errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.NotCoordinatorForGroup) || errors.Is(err, kafka.GroupLoadInProgress) {
-			err = commit() // a fresh broker
+		if _, err := c.DescribeGroup(ctx, group); err != nil { // which waits for the coordinator
+			t.Fatal(err)
 		}
-		if err != nil {
+		if err := c.Commit(ctx, broker.Member{Group: group, Generation: -1}, offsets); err != nil {
 			t.Fatal(err)
 		}
 		r, err := Of(ctx, c, group, []string{topic})
