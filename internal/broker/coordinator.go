@@ -34,11 +34,16 @@ const coordinatorTimeout = 10 * time.Second
 // coordinatorPause is between two tries at a coordinator that is not ready.
 const coordinatorPause = 100 * time.Millisecond
 
-// whenReady asks a coordinator, and again while it has just moved, is loading what it knows, or is still to be made. When ctx
-// ends it returns the last answer.
+// unready tells the answers of a coordinator that has just moved, is loading what it knows, or is still to be made.
+func unready(err error) bool {
+	return errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.GroupLoadInProgress) || errors.Is(err, kafka.NotCoordinatorForGroup)
+}
+
+// whenReady asks a coordinator, and again while it is not ready. When ctx ends while it waits it returns the last answer, which
+// says more than ctx's error, the one that backoff would return.
 func whenReady(ctx context.Context, ask func() error) error {
 	err := ask()
-	for errors.Is(err, kafka.GroupCoordinatorNotAvailable) || errors.Is(err, kafka.GroupLoadInProgress) || errors.Is(err, kafka.NotCoordinatorForGroup) {
+	for unready(err) {
 		select {
 		case <-time.After(coordinatorPause):
 		case <-ctx.Done():

@@ -28,8 +28,9 @@ type GroupMember struct {
 const describeGroupsVersion = 4 // Apache Kafka 2.4
 
 // DescribeGroup asks a group's coordinator for its state and members. It waits for a coordinator that is not ready.
-func (c *Cluster) DescribeGroup(ctx context.Context, group string) (d GroupDescription, err error) {
-	err = whenReady(ctx, func() error {
+func (c *Cluster) DescribeGroup(ctx context.Context, group string) (GroupDescription, error) {
+	var d GroupDescription
+	err := whenReady(ctx, func() (err error) {
 		d, err = c.describeGroup(ctx, group)
 		return err
 	})

@@ -373,11 +373,10 @@ func overBy(err error) error {
 // passes tells the coordinator's errors after which the same is to be asked again.
 func passes(code kafka.Error) bool {
 	switch code {
-	case kafka.GroupCoordinatorNotAvailable, kafka.GroupLoadInProgress, kafka.NotCoordinatorForGroup,
-		kafka.ConcurrentTransactions, kafka.RequestTimedOut, kafka.NetworkException:
+	case kafka.ConcurrentTransactions, kafka.RequestTimedOut, kafka.NetworkException:
 		return true
 	}
-	return false
+	return unready(code)
 }
 
 // rewind makes all records wait to be sent again.
