@@ -84,6 +84,32 @@ func TestProduce_TakesARecordOverOneMebibyte(t *testing.T) {
 	})
 }
 
+func TestReadAll_SeesWhatWasJustCommitted(t *testing.T) {
+	t.Parallel()
+	Each(t, func(t *testing.T, b *Broker) {
+		const partitions = 20
+		topic := b.Topic(t, "transactions")
+		CreateTopic(t, b.Addr(), topic, partitions, nil)
+		ctx, cl := client(t, b.Addr(), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		for round := 1; round <= 20; round++ {
+			if err := cl.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			for p := range int32(partitions) {
+				if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: p}).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(ReadAll(t, b.Addr(), topic)); n != round*partitions {
+				t.Fatalf("%d records after transaction %d of %d", n, round, partitions)
+			}
+		}
+	})
+}
+
 func TestReadAll_EndsBehindMarkersAndAbortedRecords(t *testing.T) {
 	t.Parallel()
 	Each(t, func(t *testing.T, b *Broker) {

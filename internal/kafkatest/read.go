@@ -17,10 +17,13 @@ import (
 )
 
 // ReadAll returns what a read_committed consumer sees of a topic from its start to the last stable offsets at the time
-// of the call, by partition and offset.
+// of the call, by partition and offset. Transactions that ended before the call have been decided there.
 func ReadAll(t testing.TB, addr, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cl := client(t, addr)
+	if err := awaitMarkers(ctx, cl); err != nil {
+		t.Fatalf("waiting for the markers of transactions: %v", err)
+	}
 	all, err := readAll(ctx, cl, topic)
 	if err != nil {
 		t.Fatalf("reading topic %s: %v", topic, err)
@@ -55,6 +58,34 @@ func readAll(ctx context.Context, cl *kgo.Client, topic string) ([]*kgo.Record, 
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
 	return all, nil
+}
+
+// awaitMarkers waits until the last stable offsets are behind the transactions that have ended: Apache Kafka says that one has
+// ended before it has written the markers to the partitions.
+func awaitMarkers(ctx context.Context, cl *kgo.Client) error {
+	req := kmsg.NewPtrListTransactionsRequest()
+	req.StateFilters = []string{"PrepareCommit", "PrepareAbort"}
+	for {
+		resp, err := req.RequestWith(ctx, cl)
+		if err != nil {
+			return err
+		}
+		switch err = kerr.ErrorForCode(resp.ErrorCode); {
+		case err == nil && len(resp.TransactionStates) == 0:
+			return nil
+		case err == nil:
+			req.ProducerIDFilters = nil // those that end from now on are not waited for
+			for _, ending := range resp.TransactionStates {
+				req.ProducerIDFilters = append(req.ProducerIDFilters, ending.ProducerID)
+			}
+			err = errors.New("markers are being written")
+		case !kerr.IsRetriable(err):
+			return err
+		}
+		if err := pause(ctx, err); err != nil {
+			return err
+		}
+	}
 }
 
 // Follow reads a topic from its start as a read_committed consumer until the predicate holds for all that came so far,
